@@ -1,0 +1,1 @@
+"""The pipeline: Bundle -> Artifact -> Record -> PodState -> Finding."""

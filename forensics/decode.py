@@ -1,0 +1,83 @@
+"""One artifact or paste to the records of the `decode` contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from forensics.identify import identify
+from formats.base import FlowBatch, MapDump, Problem, Record
+from formats.mapview import records_of
+from formats.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from formats.base import Item
+
+
+def decode_source(source: Source) -> dict[str, Any]:
+    """`{"path", "format", "records", "problems"}` of one source; format is null when nothing recognised it."""
+    identity = identify(source.head, source.path)
+    records: list[tuple[int, dict[str, Any]]] = []
+    problems: list[dict[str, Any]] = []
+    if len(identity.formats) > 1:
+        source.data()
+    for form in identity.formats:
+        for item in form.read(source):
+            if isinstance(item, Problem):
+                problems.append(problem_json(item))
+            else:
+                records.extend((item.span.start, record) for record in item_records(item))
+    records.sort(key=lambda pair: pair[0])
+    return {
+        "path": source.path,
+        "format": identity.name,
+        "formats": [form.name for form in identity.formats],
+        "why": identity.why,
+        "records": [record for _, record in records],
+        "problems": problems,
+    }
+
+
+def decode_bytes(data: bytes, path: str = "-") -> dict[str, Any]:
+    """decode_source of bytes at hand."""
+    return decode_source(Source(path, data))
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """A Problem as plain JSON values."""
+    out: dict[str, Any] = {"what": problem.what, "done": problem.done, "lost": problem.lost}
+    if problem.span is not None:
+        out["bytes"] = [problem.span.start, problem.span.end]
+        out["lines"] = [problem.span.first_line, problem.span.last_line]
+    if problem.hint:
+        out["hint"] = problem.hint
+    return out
+
+
+def item_records(item: Item) -> Iterator[dict[str, Any]]:
+    """The JSON records of one item, in file order."""
+    if isinstance(item, Record):
+        yield {"kind": item.kind, **item.data, "lines": [item.span.first_line, item.span.last_line]}
+    elif isinstance(item, MapDump):
+        yield {
+            "kind": "map_dump",
+            "map_id": item.map_id,
+            "map_name": item.map_name,
+            "form": item.form,
+            "key_size": item.key_size,
+            "value_size": item.value_size,
+            "shown": item.count,
+            "hidden": item.hidden,
+            "found": item.found,
+            "complete": item.complete,
+            "notes": item.notes,
+            "lines": [item.span.first_line, item.span.last_line],
+        }
+        yield from records_of(item)
+    elif isinstance(item, FlowBatch):
+        names = list(item.columns)
+        for row, values in enumerate(zip(*item.columns.values(), strict=True)):
+            where = item.spans[row]
+            lines = [int(where["first_line"]), int(where["last_line"])]
+            yield {"kind": "flow", **dict(zip(names, values, strict=True)), "lines": lines}

@@ -1,0 +1,1 @@
+"""Data the detectors rest on: versions, defects, log signatures. No code."""

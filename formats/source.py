@@ -1,0 +1,85 @@
+"""Source: one member's bytes, read forward once, with its path as a hint."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What a sniffer may look at.
+HEAD_BYTES = 256 * 1024
+#: A format that needs its whole file at once gets at most this much.
+WHOLE_BYTES = 512 * 1024 * 1024
+CHUNK_BYTES = 4 * 1024 * 1024
+#: A line longer than this is cut by line_chunks' users; 1 MiB is 50 times the longest line an agent writes.
+LINE_BYTES = 1024 * 1024
+
+
+class Oversized(Exception):
+    """A format asked for a whole file that is larger than WHOLE_BYTES."""
+
+
+class Source:
+    """A readable member. `head` can be read at any time; then either data() or chunks() once."""
+
+    def __init__(self, path: str, stream: BinaryIO | bytes) -> None:
+        self.path = path
+        self._stream: BinaryIO = io.BytesIO(stream) if isinstance(stream, bytes) else stream
+        self._data: bytes | None = stream if isinstance(stream, bytes) else None
+        self._head: bytes | None = None
+
+    @property
+    def head(self) -> bytes:
+        """The first HEAD_BYTES (fewer at the end of a short member)."""
+        if self._head is None:
+            self._head = self._data[:HEAD_BYTES] if self._data is not None else _read_up_to(self._stream, HEAD_BYTES)
+        return self._head
+
+    def data(self) -> bytes:
+        """The whole member. Raises Oversized past WHOLE_BYTES; may be called any number of times."""
+        if self._data is None:
+            head = self.head
+            rest = _read_up_to(self._stream, WHOLE_BYTES - len(head) + 1)
+            if len(head) + len(rest) > WHOLE_BYTES:
+                raise Oversized(f"larger than {WHOLE_BYTES} bytes")
+            self._data = head + rest
+        return self._data
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole member from its start, in pieces of about CHUNK_BYTES. Constant memory when streamed."""
+        if self._data is not None:
+            for at in range(0, len(self._data), CHUNK_BYTES):
+                yield self._data[at : at + CHUNK_BYTES]
+            return
+        if self.head:
+            yield self.head
+        while piece := self._stream.read(CHUNK_BYTES):
+            yield piece
+
+    def line_chunks(self) -> Iterator[tuple[int, bytes]]:
+        """(byte offset, piece) where every piece ends at a line end (the last one may not)."""
+        offset = 0
+        carry = b""
+        for piece in self.chunks():
+            block = carry + piece if carry else piece
+            cut = block.rfind(b"\n") + 1
+            if cut == 0 and len(block) < LINE_BYTES:
+                carry = block
+                continue
+            cut = cut or len(block)
+            yield offset, block[:cut]
+            offset += cut
+            carry = block[cut:]
+        if carry:
+            yield offset, carry
+
+
+def _read_up_to(stream: BinaryIO, limit: int) -> bytes:
+    parts: list[bytes] = []
+    left = limit
+    while left > 0 and (piece := stream.read(min(left, CHUNK_BYTES))):
+        parts.append(piece)
+        left -= len(piece)
+    return b"".join(parts)
