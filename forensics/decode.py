@@ -12,6 +12,7 @@ from formats.source import Source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from forensics.artifact import Artifact
     from formats.base import Item
 
 
@@ -42,6 +43,31 @@ def decode_source(source: Source) -> dict[str, Any]:
 def decode_bytes(data: bytes, path: str = "-") -> dict[str, Any]:
     """decode_source of bytes at hand."""
     return decode_source(Source(path, data))
+
+
+def decode_inputs(path: str) -> dict[str, Any]:
+    """The decode contract for a file, an archive, a folder or `-`. Raises UsageError for a path that is not there."""
+    from forensics.bundle import read_bundle
+
+    bundle = read_bundle([path])
+    artifacts = [_artifact_json(artifact) for artifact in bundle.artifacts]
+    out: dict[str, Any] = {"artifacts": artifacts}
+    if bundle.problems:
+        out["problems"] = [problem.as_json() for problem in bundle.problems]
+    return out
+
+
+def _artifact_json(artifact: Artifact) -> dict[str, Any]:
+    items: list[Item] = [*artifact.records, *artifact.dumps, *artifact.flows]
+    items.sort(key=lambda item: item.span.start)  # type: ignore[union-attr]
+    return {
+        "path": artifact.shown_path,
+        "format": artifact.identity.name,
+        "formats": [form.name for form in artifact.identity.formats],
+        "why": artifact.identity.why,
+        "records": [record for item in items for record in item_records(item)],
+        "problems": [problem_json(problem) for problem in artifact.problems],
+    }
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:

@@ -144,6 +144,8 @@ class Format:
     exclusive: bool = False
     #: recognised, listed and named, but not this tool's subject (other CNIs, unused collector members)
     foreign: bool = False
+    #: a member of this format may well hold nothing for us: zero records are not worth a word
+    quiet: bool = False
     versions: str = ""
     about: str = ""
     limits: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ class Source:
         self._stream: BinaryIO = io.BytesIO(stream) if isinstance(stream, bytes) else stream
         self._data: bytes | None = stream if isinstance(stream, bytes) else None
         self._head: bytes | None = None
+        self._ahead: bytes | None = None
 
     @property
     def head(self) -> bytes:
@@ -40,11 +41,24 @@ class Source:
     def data(self) -> bytes:
         """The whole member. Raises Oversized past WHOLE_BYTES; may be called any number of times."""
         if self._data is None:
-            head = self.head
-            rest = _read_up_to(self._stream, WHOLE_BYTES - len(head) + 1)
-            if len(head) + len(rest) > WHOLE_BYTES:
+            ahead = self._ahead if self._ahead is not None else self.head
+            self._ahead = ahead + _read_up_to(self._stream, WHOLE_BYTES - len(ahead) + 1)
+            if len(self._ahead) > WHOLE_BYTES:
                 raise Oversized(f"larger than {WHOLE_BYTES} bytes")
-            self._data = head + rest
+            self._data = self._ahead
+        return self._data
+
+    def fits(self, limit: int) -> bool:
+        """Whether the whole member has at most `limit` bytes; if so it is held, and data() is at hand for everybody."""
+        if self._data is None:
+            self._ahead = self.head + _read_up_to(self._stream, limit - len(self.head) + 1)
+            if len(self._ahead) <= limit:
+                self._data = self._ahead
+        return self._data is not None and len(self._data) <= limit
+
+    @property
+    def kept(self) -> bytes | None:
+        """The whole member when somebody asked for it with data(); None when it was streamed."""
         return self._data
 
     def chunks(self) -> Iterator[bytes]:
@@ -53,8 +67,9 @@ class Source:
             for at in range(0, len(self._data), CHUNK_BYTES):
                 yield self._data[at : at + CHUNK_BYTES]
             return
-        if self.head:
-            yield self.head
+        ahead = self._ahead if self._ahead is not None else self.head
+        if ahead:
+            yield ahead
         while piece := self._stream.read(CHUNK_BYTES):
             yield piece
 

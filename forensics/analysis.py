@@ -1,0 +1,53 @@
+"""The main job: inputs in, a report out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from forensics.bundle import read_bundle
+from forensics.case import Overrides, build_case
+from forensics.document import document
+from forensics.engine import judge
+from forensics.finding import SEVERITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from forensics.budget import Budget
+    from forensics.case import Case
+    from forensics.engine import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A finished analysis: the result document, and the case it came from."""
+
+    document: dict[str, Any]
+    case: Case
+    judged: Judged
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """findings[] of the document."""
+        found: list[dict[str, Any]] = self.document["findings"]
+        return found
+
+    def at_least(self, level: str) -> bool:
+        """Whether there is a finding at or above a severity. Raises ValueError for a level that is none."""
+        bound = SEVERITIES.index(level)
+        return any(SEVERITIES.index(finding["severity"]) <= bound for finding in self.findings)
+
+
+def run(
+    inputs: Sequence[str],
+    *,
+    overrides: Overrides | None = None,
+    budget: Budget | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> Report:
+    """Read, join, judge and write down. Raises UsageError and NothingReadable (forensics.problem)."""
+    bundle = read_bundle(inputs, budget, progress)
+    case = build_case(bundle, overrides)
+    judged = judge(case)
+    return Report(document(case, judged), case, judged)

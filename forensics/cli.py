@@ -1,0 +1,235 @@
+"""The command line. No logic: it reads options, calls the pipeline, writes what a renderer makes of the document.
+
+Imports stand inside the commands, so that `--help` costs no more than the option parser.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXIT_FINDINGS = 1
+EXIT_USAGE = 2
+EXIT_INTERNAL = 3
+EXIT_INTERRUPTED = 130
+LEVELS = ("critical", "high", "medium", "low", "info", "never")
+FORMATS = ("text", "json", "html", "markdown", "sarif")
+
+app = typer.Typer(
+    name="npforensics",
+    help="Offline forensics for EKS network policy: what the policy asked, what the kernel enforces, and the bytes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Inputs = Annotated[list[str], typer.Argument(help="Tarballs, folders, zips, files, or - for standard input: one case.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")]
+AgentVersion = Annotated[str | None, typer.Option(help="Agent version, where the input does not say it.")]
+NodeIp = Annotated[str | None, typer.Option(help="Node IP, where the input does not say it.")]
+
+
+@app.command()
+def analyze(
+    inputs: Inputs,
+    form: Annotated[str, typer.Option("--format", "-f", help="text, json, html, markdown or sarif.")] = "text",
+    output: Output = None,
+    fail_on: Annotated[str, typer.Option(help="Exit with 1 at a finding of this level or above.")] = "never",
+    agent_version: AgentVersion = None,
+    node_ip: NodeIp = None,
+) -> None:
+    """Analyse one case: what is wrong, who is hit, since when, what to do."""
+    _choice("--format", form, FORMATS)
+    _choice("--fail-on", fail_on, LEVELS)
+    from forensics.analysis import run
+    from forensics.case import Overrides
+    from reports import render
+
+    with _progress() as progress:
+        report = run(inputs, overrides=Overrides(_version(agent_version), _address(node_ip)), progress=progress)
+    color, width = _terminal(output)
+    _write(render(form, report.document, color=color, width=width), output)
+    if fail_on != "never" and report.at_least(fail_on):
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+@app.command()
+def decode(
+    file: Annotated[str, typer.Argument(help="A dump, a log, a manifest or a paste; - for standard input.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+    output: Output = None,
+) -> None:
+    """Decode single files and pastes: a table, or records as JSON."""
+    _choice("--format", form, ("text", "json"))
+    from forensics.decode import decode_inputs
+    from reports.decode_text import table
+    from reports.json_ import dumps
+
+    decoded = decode_inputs(file)
+    if form == "json":
+        _write(dumps(decoded), output)
+    else:
+        _, width = _terminal(output)
+        _write(table(decoded, width=width), output)
+
+
+@app.command()
+def scan(
+    folder: Annotated[str, typer.Argument(help="A folder of bundles: each archive and each collector tree is a case.")],
+    out: Annotated[Path, typer.Option("--out", help="Where findings.parquet and bundles.parquet go.")],
+    workers: Annotated[int, typer.Option(help="Worker processes; 0 means one for each processor.")] = 0,
+) -> None:
+    """Analyse every bundle below a folder; findings and bundles as Parquet."""
+    from forensics.scan import scan_folder
+
+    with _progress() as progress:
+        totals = scan_folder(folder, out, workers=workers, progress=progress)
+    _write(totals.text() + "\n", None)
+
+
+@app.command()
+def formats(form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text") -> None:
+    """List what is read: every format, its versions, its limits, what it loses."""
+    _choice("--format", form, ("text", "json"))
+    from forensics.listing import formats_json, formats_text
+
+    _write(formats_json() if form == "json" else formats_text(), None)
+
+
+@app.command()
+def detectors(
+    detector: Annotated[str | None, typer.Argument(help="One detector's id, for its page.")] = None,
+) -> None:
+    """List the detectors, or explain one."""
+    from forensics.listing import detectors_text
+
+    _write(detectors_text(detector), None)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the result document."""
+    from reports.document import schema as result_schema
+    from reports.json_ import dumps
+
+    _write(dumps(result_schema()), None)
+
+
+def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        from forensics.problem import UsageError
+
+        raise UsageError(f"{option} {value}: not one of {', '.join(allowed)}")
+
+
+def _version(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from forensics.problem import UsageError
+    from forensics.versions import is_version
+
+    if not is_version(text):
+        raise UsageError(f"--agent-version {text}: not a version like v1.3.0")
+    return text
+
+
+def _address(text: str | None) -> str | None:
+    if text is None:
+        return None
+    import ipaddress
+
+    from forensics.problem import UsageError
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise UsageError(f"--node-ip {text}: not an IP address") from None
+    return text
+
+
+def _terminal(output: Path | None) -> tuple[bool, int]:
+    import os
+    import shutil
+
+    interactive = output is None and sys.stdout.isatty()
+    return interactive and "NO_COLOR" not in os.environ, shutil.get_terminal_size(
+        (100, 40)
+    ).columns if interactive else 100
+
+
+def _write(text: str, output: Path | None) -> None:
+    data = text.encode("utf-8", "backslashreplace")
+    if output is not None:
+        from forensics.problem import UsageError
+
+        try:
+            output.write_bytes(data)
+        except OSError as error:
+            raise UsageError(f"cannot write {output}: {error.strerror}") from None
+        return
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+class _progress:  # noqa: N801 - reads as a function at its call
+    """A progress line on standard error, only on a terminal, only when the work takes longer than a moment."""
+
+    def __init__(self) -> None:
+        self._status: Any = None
+
+    def __enter__(self) -> Callable[[str, int], None] | None:
+        if not sys.stderr.isatty():
+            return None
+        from rich.console import Console
+        from rich.text import Text
+
+        self._status = Console(stderr=True).status("reading")
+        self._status.__enter__()
+
+        def show(name: str, done: int) -> None:
+            from reports.escape import visible
+
+            self._status.update(Text(f"{done / 1e6:,.0f} MB  {visible(name)[-80:]}"))
+
+        return show
+
+    def __exit__(self, *exception: object) -> None:
+        if self._status is not None:
+            self._status.__exit__(*exception)
+
+
+def main() -> None:
+    """The console script: runs a command and turns every failure into one line and the documented exit status."""
+    from forensics.problem import NpforensicsError
+
+    try:
+        status = app(standalone_mode=False)
+    except NpforensicsError as error:
+        _fail(str(error), EXIT_USAGE)
+    except typer.TyperException as error:
+        _fail(error.format_message(), EXIT_USAGE)
+    except BrokenPipeError:
+        sys.stderr.close()
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", EXIT_INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a user never sees a traceback
+        _fail(f"internal error: {type(error).__name__}: {error} (please report this)", EXIT_INTERNAL)
+    else:
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> None:
+    line = " ".join(message.split())
+    sys.stderr.write("npforensics: " + line.encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The catalogue of known defects: what each is, which versions have it, what helps. Data in knowledge/defects.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from forensics.collect import PINS
+
+if TYPE_CHECKING:
+    from forensics.context import Context
+
+
+class Defect(NamedTuple):
+    """One entry: id (`KB-101`), title, mechanism, first and last affected agent tag, where it is fixed, its source."""
+
+    id: str
+    title: str
+    mechanism: str
+    first: str
+    last: str
+    fixed: str
+    source: str
+
+    @property
+    def references(self) -> list[str]:
+        """What a finding cites."""
+        return [f"{self.id}: {self.title}", f"affected: {self.first} to {self.last}; fixed: {self.fixed}", self.source]
+
+
+def defect(number: str) -> Defect:
+    """One entry by its id. Raises KeyError for an id that is not in the catalogue."""
+    entry = _catalogue()[number]
+    fields = {name: str(entry[name]).strip() for name in Defect._fields if name != "id"}
+    return Defect(id=number, **fields)
+
+
+def known() -> tuple[str, ...]:
+    """Every id of the catalogue."""
+    return tuple(_catalogue())
+
+
+def remedy(number: str, context: Context, **more: str) -> str:
+    """What helps, filled in for one pod identifier: steps, what they disturb, how to confirm."""
+    entry = _catalogue()[number]
+    node = context.node
+    names = {
+        "pod": context.pod.identifier,
+        "node": node.hostname or node.id,
+        "agent": node.agent_version or "unknown",
+        "pins": PINS,
+        "map": "ingress_map",
+        **more,
+    }
+    if "upgrade_needed" in entry:
+        done = node.agent_version not in (None, entry["last"])
+        names["upgrade"] = str(entry["upgrade_done" if done else "upgrade_needed"]).strip().format(**names)
+    return str(entry["remedy"]).strip().format(**names)
+
+
+@lru_cache(maxsize=1)
+def _catalogue() -> dict[str, Any]:
+    return tomllib.loads((resources.files("forensics.knowledge") / "defects.toml").read_text("utf-8"))

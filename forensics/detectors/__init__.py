@@ -1,0 +1,19 @@
+"""DETECTORS: every detector, in the order of the report. Adding one: a file, a line, three corpus cases."""
+
+from __future__ import annotations
+
+from forensics.detectors import (
+    misplaced_tier_entry,
+    missing_entry,
+    missing_self_ip,
+    oversized_value_write,
+    stale_entry,
+)
+
+DETECTORS = (
+    misplaced_tier_entry.DETECTOR,
+    oversized_value_write.DETECTOR,
+    missing_self_ip.DETECTOR,
+    missing_entry.DETECTOR,
+    stale_entry.DETECTOR,
+)

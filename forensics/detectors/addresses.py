@@ -1,0 +1,220 @@
+"""What missing-self-ip, missing-entry and stale-entry share: when they can answer, and how they word a difference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from forensics import collect
+from forensics.defects import defect, remedy
+from forensics.detectors import restart_aliasing
+from forensics.effects import Effect, answer_text, summary
+from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found
+from forensics.strides import namespace_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from forensics.context import Context
+    from forensics.keydiff import KeyDiff
+    from forensics.podstate import MapState
+    from forensics.policy_rules import Direction
+
+MAPS = ("ingress_map", "egress_map")
+CITED = 12
+_PLAIN = ("TCP", "UDP", "SCTP", "other protocols")
+
+
+def answer(
+    context: Context, make: Callable[[Context, KeyDiff], Finding | None], *, needs_whole: bool, all_clear: str
+) -> Answer:
+    """Ask `make` about both namespace maps; say what is missing where a map or the policies are."""
+    known = context.intent.known
+    findings: list[Finding] = []
+    missing: list[Missing] = []
+    reasons: list[str] = []
+    for name in MAPS:
+        state = context.dumped(name)
+        if state is None:
+            missing.append(collect.map_dump(context, name))
+            reasons.append(f"no dump of {name}")
+            continue
+        if not known.yes:
+            continue
+        diff = context.key_diff(state)
+        if needs_whole and diff.partial is not None:
+            missing.append(collect.map_dump(context, name))
+            reasons.append(f"{name}: {diff.partial}")
+        finding = make(context, diff)
+        if finding is not None:
+            findings.append(finding)
+    if findings:
+        return found(findings)
+    if not known.yes:
+        if all(_empty(context, name) for name in MAPS) and not context.intent.selected:
+            return _unselected(context, missing, known.why)
+        return cannot_tell(known.why, collect.POLICIES, *missing)
+    if missing:
+        return cannot_tell("; ".join(reasons), *missing)
+    return clean(all_clear if context.intent.selected else "no policy selects it: its maps hold nothing of a policy")
+
+
+def _empty(context: Context, name: str) -> bool:
+    state = context.dumped(name)
+    return state is not None and state.whole and not state.entries
+
+
+def _unselected(context: Context, missing: list[Missing], why: str) -> Answer:
+    """Empty maps and no policy at hand: by design when its pod state is a default, open otherwise."""
+    states = [context.pod.state_of(direction) for direction in ("ingress", "egress")]
+    if all(state is not None and state.get(0) in (1, 2) for state in states):
+        return clean("its maps are empty and its pod state is the default: no policy has been applied to it")
+    return cannot_tell(why, collect.POLICIES, *missing)
+
+
+def direction_of(state: MapState) -> Direction:
+    """The direction of a map, as the policy functions name it."""
+    return "egress" if state.direction == "egress" else "ingress"
+
+
+def effects_of(context: Context, state: MapState, cidrs: Iterable[str]) -> dict[str, list[Effect]]:
+    """What the kernel does to each CIDR's own traffic beside what the policies ask."""
+    direction = direction_of(state)
+    paths = context.datapaths(direction)
+    expected = context.intent.expected(direction, ideal=True)
+    others = {entry.cidr for entry in state.entries} | set(expected.namespace.entries) | set(expected.cluster.entries)
+    cluster = context.dumped(f"cp_{direction}_map")
+    if cluster is not None:
+        others |= {entry.cidr for entry in cluster.entries}
+    hosts = {other for other in others if other.endswith(("/32", "/128"))}
+    return {
+        cidr: paths.effects(cidr, () if cidr in hosts else others - {cidr}) for cidr in cidrs
+    }  # a host prefix has no longer ones
+
+
+def verdict_text(effects: Iterable[Effect]) -> str:
+    """What the kernel does to packets of one CIDR, in words; differing answers by protocol and port."""
+    parts: dict[str, list[str]] = {}
+    for effect in effects:
+        if effect.protocol in _PLAIN:
+            text = answer_text(effect.kernel)
+            if effect.kind in ("wrongly-denied", "wrongly-allowed"):
+                text += f" (policy: {'allowed' if effect.wanted.action == 'OK' else 'denied'})"
+            parts.setdefault(text, []).append(effect.traffic)
+    if len(parts) == 1:
+        return f"all traffic {next(iter(parts))}"
+    return "; ".join(f"{', '.join(traffic)} {text}" for text, traffic in parts.items())
+
+
+def wording(context: Context, effects: dict[str, list[Effect]]) -> tuple[list[str], list[str]]:
+    """(wrongly denied, wrongly allowed), one line a CIDR, pods named."""
+    denied, allowed = [], []
+    for cidr, mine in effects.items():
+        if texts := summary(mine, "wrongly-denied"):
+            denied.append(f"{context.who(cidr)}: {', '.join(texts)}")
+        if texts := summary(mine, "wrongly-allowed"):
+            allowed.append(f"{context.who(cidr)}: {', '.join(texts)}")
+    return denied, allowed
+
+
+def impact_text(denied: list[str], allowed: list[str]) -> str:
+    """One line for each thing that goes wrong; what is wrongly allowed as loud as what is denied."""
+    lines = [f"WRONGLY ALLOWED: {text}" for text in allowed] + [f"wrongly denied: {text}" for text in denied]
+    return "\n".join(lines) or "no packet is treated differently from what the policies ask"
+
+
+def covering(state: MapState, cidr: str) -> str | None:
+    """The longest wider entry of the map that contains a CIDR; None when there is none."""
+    import ipaddress
+
+    network = ipaddress.ip_network(cidr)
+    best: tuple[int, str] | None = None
+    for entry in state.entries:
+        try:
+            other = ipaddress.ip_network(entry.cidr)
+        except ValueError:
+            continue
+        wider = other.version == network.version and other.prefixlen < network.prefixlen
+        if wider and network.subnet_of(other) and (best is None or other.prefixlen > best[0]):  # type: ignore[arg-type]
+            best = (other.prefixlen, entry.cidr)
+    return best[1] if best else None
+
+
+def base(context: Context, diff: KeyDiff, detector: str, entries: list[str], number: str | None) -> Finding:
+    """A finding of this family with everything that does not depend on the kind of difference."""
+    state = diff.state
+    finding = Finding(
+        detector=detector,
+        severity="high",
+        confidence="certain" if context.node.agent_version and context.node.node_ip else "high",
+        node=context.node.id,
+        pod_identifier=context.pod.identifier,
+        pods=context.pod.titles(),
+        map=state.name,
+        entries=entries,
+        defect=number,
+        title="",
+        summary="",
+        mechanism=defect(number).mechanism if number else "",
+        impact="",
+        remedy=remedy(number, context, map=state.name) if number else _plain_remedy(context, state),
+        references=defect(number).references if number else [],
+        until=context.node.observed_until,
+        cause=restart_aliasing.CAUSE if number == restart_aliasing.DEFECT else None,
+    )
+    finding.evidence.append(context.cite_dump(state, f"{context.full_name(state)} as dumped"))
+    if number == restart_aliasing.DEFECT:
+        cluster = context.dumped(f"cp_{state.direction}_map")
+        if cluster is not None:
+            finding.since = restart_aliasing.since(context, cluster)
+            finding.evidence += restart_aliasing.evidence(context, cluster)
+    return finding
+
+
+def _plain_remedy(context: Context, state: MapState) -> str:
+    pod = context.pod.identifier
+    return "\n".join(
+        [
+            "Touch a policy that selects the pods (an annotation will do) and see in the agent log whether this map is written: "
+            "'ID of map to update' must name its id, 'Bulk refresh' must count the change. From v1.2.4 on the agent compares "
+            "with its own memory, so an entry changed behind its back is not repaired that way.",
+            f"If the difference stays, recreate the maps: delete every pod of {pod} on this node; the last one takes them along.",
+            "Disturbs: connections of the deleted pods.",
+            "Confirm on the node:",
+            f"$ {collect.map_dump(context, state.name).command.split(' > ')[0]}",
+        ]
+    )
+
+
+def drift_note(finding: Finding) -> None:
+    """Turn a finding into a note: the policy is younger than everything in the bundle."""
+    finding.severity = "info"
+    finding.confidence = "medium"
+    finding.cause = None
+    finding.defect = None
+    finding.mechanism = (
+        "A policy of these pods was written after the last sign of life in this bundle: drift, not a fault."
+    )
+    finding.remedy = "Nothing to mend. If the difference is still there minutes later, collect again."
+    finding.references = []
+
+
+def frozen_by(context: Context, diff: KeyDiff) -> str | None:
+    """KB-101 when the map's updates go to the cluster map."""
+    return restart_aliasing.DEFECT if diff.frozen else None
+
+
+def entry_row(context: Context, state: MapState, row: int, effect: str) -> dict[str, Any]:
+    """The details of an entry that stands in the map."""
+    words, known = state.words()
+    entry, value = state.entries[row], state.value(row)
+    return {
+        "cidr": entry.cidr,
+        "map": state.name,
+        "key_hex": entry.key.hex(),
+        "value_hex": value.hex() if value is not None else None,
+        "boundary": None,
+        "as_namespace": namespace_text(words[row].tolist(), known[row].tolist()),
+        "as_cluster": [],
+        "trailing": None,
+        "effect": effect,
+    }

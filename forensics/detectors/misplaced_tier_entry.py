@@ -1,0 +1,202 @@
+"""misplaced-tier-entry: entries that stand in a map of the wrong tier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from forensics import collect
+from forensics.defects import defect, remedy
+from forensics.detectors import cluster_rules, restart_aliasing
+from forensics.detectors.addresses import impact_text, wording
+from forensics.detectors.base import Detector
+from forensics.effects import answer_text
+from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found, not_applicable
+from forensics.neighbours import HEAD
+from forensics.strides import cluster_text, namespace_text
+from forensics.tierjudge import CONFIDENCE, Judgement, judge_cluster, judge_namespace
+from forensics.versions import at_least
+
+if TYPE_CHECKING:
+    from forensics.context import Context
+    from forensics.effects import Effect
+    from forensics.podstate import Entry, MapState
+    from forensics.policy_rules import Direction
+
+_MAPS = ("cp_ingress_map", "cp_egress_map", "ingress_map", "egress_map")
+#: Entries whose bytes are cited one by one; the finding's entries[] names all of them.
+CITED = 12
+
+
+def run(context: Context) -> Answer:
+    """Judge the four rule maps of a pod identifier."""
+    version = context.node.agent_version
+    if version and not at_least(version, "v1.3.0") and not any(n.startswith("cp_") for n in context.pod.maps):
+        return not_applicable(f"agent {version} has one tier only; the cluster tier came with v1.3.0")
+    findings: list[Finding] = []
+    missing: list[Missing] = []
+    notes: list[str] = []
+    for name in _MAPS:
+        state = context.dumped(name)
+        if state is None:
+            missing.append(collect.map_dump(context, name))
+            continue
+        judgement = judge_cluster(context, state) if state.tier == "cluster" else judge_namespace(context, state)
+        if judgement.misplaced:
+            findings.append(_finding(context, state, judgement))
+        if judgement.unclear:
+            listed = ", ".join(entry.cidr for entry in judgement.unclear[:5])
+            notes.append(f"{name}: {listed} reads as a rule of either tier and no policy at hand explains it")
+            missing.append(collect.CLUSTER_POLICIES)
+    if findings:
+        return found(findings)
+    if missing:
+        lacking = [name for name in _MAPS if context.dumped(name) is None]
+        why = notes or [f"no dump of {', '.join(lacking)}"]
+        return cannot_tell("; ".join(why), *dict.fromkeys(missing))
+    return clean("every entry reads as a rule of its own map's tier")
+
+
+def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding:
+    if state.tier == "namespace":
+        return cluster_rules.finding(context, state, judgement, DETECTOR.id)
+    entries = [item.entry.cidr for item in judgement.misplaced]
+    direction: Direction = "egress" if state.direction == "egress" else "ingress"
+    paths = context.datapaths(direction, _wanted(context, state, judgement))
+    others = _others(context, state)
+    effects = {cidr: paths.effects(cidr, others) for cidr in entries}
+    rows = [_row(context, state, item.entry, effects[item.entry.cidr]) for item in judgement.misplaced]
+    denied, allowed = wording(context, effects)
+    reasons = {item.reason for item in judgement.misplaced}
+    confidence = next(level for level in ("certain", "high") if level in {CONFIDENCE[reason] for reason in reasons})
+    name = context.full_name(state)
+    finding = Finding(
+        detector=DETECTOR.id,
+        severity="critical" if denied or allowed else "high",
+        confidence=confidence,
+        node=context.node.id,
+        pod_identifier=context.pod.identifier,
+        pods=context.pod.titles(),
+        map=state.name,
+        entries=entries,
+        defect=restart_aliasing.DEFECT,
+        title=f"{name}: {_count(len(entries))} of namespace rules in the cluster-tier map",
+        summary=_summary(context, state, len(entries), denied, allowed),
+        mechanism=defect(restart_aliasing.DEFECT).mechanism,
+        impact=impact_text(denied, allowed)
+        + "\nThe namespace map beside it is frozen: later changes of the policies do not reach it.",
+        remedy=remedy(restart_aliasing.DEFECT, context),
+        references=defect(restart_aliasing.DEFECT).references,
+        alternatives=_alternatives(context, state),
+        since=restart_aliasing.since(context, state),
+        until=context.node.observed_until,
+        details={"entries": rows, "wrongly_denied": denied, "wrongly_allowed": allowed},
+        cause=restart_aliasing.CAUSE,
+    )
+    for item in judgement.misplaced[:CITED]:
+        finding.evidence.append(context.cite_entry(state, item.entry.row, f"{item.entry.cidr} in {name}"))
+    finding.evidence += restart_aliasing.evidence(context, state)
+    return finding
+
+
+def _row(context: Context, state: MapState, entry: Entry, effects: list[Effect]) -> dict[str, Any]:
+    """One entry with both readings, what trails it and what the kernel does to traffic of it."""
+    words, known = state.words()
+    row, cidr = entry.row, entry.cidr
+    value = state.value(row)
+    tail = context.neighbours.tail(value) if value is not None else None
+    return {
+        "cidr": cidr,
+        "map": state.name,
+        "key_hex": entry.key.hex(),
+        "value_hex": value.hex() if value is not None else None,
+        "boundary": HEAD,
+        "as_namespace": namespace_text(words[row].tolist(), known[row].tolist()),
+        "as_cluster": cluster_text(words[row].tolist(), known[row].tolist()),
+        "trailing": {"kind": tail.kind, "hex": tail.hex, "source": tail.source} if tail else None,
+        "effect": _effect_text(effects),
+    }
+
+
+def _wanted(context: Context, state: MapState, judgement: Judgement) -> dict[str, dict[bytes, bytes]] | None:
+    """The maps as they were meant: by the policies (None), or without them the same entries in their own map."""
+    if context.intent.known.yes:
+        return None
+    kernel = context.kernel_maps(state.direction)
+    moved, kept = dict(kernel["namespace"]), dict(kernel["cluster"])
+    words, _ = state.words()
+    for item in judgement.misplaced:
+        kept.pop(item.entry.key, None)
+        moved[item.entry.key] = words[item.entry.row].astype("<u4").tobytes()[:HEAD]
+    return {"namespace": moved, "cluster": kept}
+
+
+def _others(context: Context, state: MapState) -> set[str]:
+    """Every CIDR of both dumped maps and of the policies: a wider entry speaks for what none of them covers."""
+    direction: Direction = "egress" if state.direction == "egress" else "ingress"
+    dumped = [context.dumped(name) for name in (f"{direction}_map", state.name)]
+    others = {entry.cidr for each in dumped if each is not None for entry in each.entries}
+    if context.intent.known.yes:
+        others |= set(context.intent.expected(direction, ideal=True).namespace.entries)
+    return others
+
+
+def _effect_text(effects: list[Effect]) -> str:
+    parts: dict[str, list[str]] = {}
+    for effect in effects:
+        if effect.kind != "same" and effect.protocol in ("TCP", "UDP", "SCTP", "other protocols"):
+            answer = f"{answer_text(effect.kernel)}, should be {answer_text(effect.wanted)}"
+            parts.setdefault(answer, []).append(effect.traffic)
+    if not parts:
+        return "no packet is treated differently from what was meant"
+    return "; ".join(f"{', '.join(traffic)}: {answer}" for answer, traffic in parts.items())
+
+
+def _summary(context: Context, state: MapState, count: int, denied: list[str], allowed: list[str]) -> str:
+    pods = ", ".join(context.pod.titles()) or context.pod.identifier
+    parts = [
+        f"{_count(count)} of {context.full_name(state)} {'holds' if count == 1 else 'hold'} namespace rules, written 12 bytes a slot and read 16."
+    ]
+    parts.append(f"The kernel consults them first for every new {state.direction} flow of {pods}.")
+    if denied:
+        parts.append(f"Wrongly denied: {_some(denied)}.")
+    if allowed:
+        parts.append(f"WRONGLY ALLOWED: {_some(allowed)}.")
+    if not denied and not allowed:
+        parts.append("No verdict differs from what the policies ask at the moment, only the tier that gives it.")
+    if not context.intent.known.yes:
+        parts.append("Without the PolicyEndpoints this compares with the same rules in their own map.")
+    return " ".join(parts)
+
+
+def _some(texts: list[str], limit: int = 4) -> str:
+    rest = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return "; ".join(texts[:limit]) + rest
+
+
+def _count(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number} entries"
+
+
+def _alternatives(context: Context, state: MapState) -> list[dict[str, str]]:
+    out = []
+    known = context.intent.cluster_known
+    explanation = "a cluster policy put these entries here"
+    why = "as cluster rules they have impossible priorities, protocols or gaps between slots"
+    out.append({"explanation": explanation, "why_not": f"{why}; {known.why}" if known.yes else why})
+    raw = state.view is not None and state.view.raw
+    why = "raw bytes with their own count" if raw else "the text form prints whole slots, and they rotate by 12 bytes"
+    out.append({"explanation": "the dump was read or pasted wrongly", "why_not": why})
+    return out
+
+
+DETECTOR = Detector(
+    id="misplaced-tier-entry",
+    title="Entries in a map of the wrong tier",
+    about=(
+        "Cluster-tier values that read as 12-byte namespace slots and not as 16-byte ones, entries no cluster policy "
+        "explains, and cluster rules in a namespace map."
+    ),
+    needs=("dumps of the four rule maps", "ClusterPolicyEndpoints where both readings are possible"),
+    run=run,
+    defects=("KB-101", "KB-115"),
+)

@@ -1,0 +1,118 @@
+"""missing-entry: an address that the PolicyEndpoints list and the namespace map lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from forensics.detectors import addresses, restart_aliasing
+from forensics.detectors.base import Detector
+from forensics.strides import namespace_text
+from formats.address import key_of_cidr
+
+if TYPE_CHECKING:
+    from forensics.context import Context
+    from forensics.finding import Answer, Finding
+    from forensics.keydiff import KeyDiff, MissingKey
+
+
+def run(context: Context) -> Answer:
+    """Every key the policies ask for and the map lacks."""
+    return addresses.answer(context, _make, needs_whole=True, all_clear="every address the policies list is in its map")
+
+
+def _make(context: Context, diff: KeyDiff) -> Finding | None:
+    return claim(context, diff, diff.missing, DETECTOR.id) if diff.missing else None
+
+
+def claim(context: Context, diff: KeyDiff, keys: list[MissingKey], detector: str) -> Finding:
+    """The claim that these keys are missing in this map."""
+    state = diff.state
+    name = context.full_name(state)
+    numbers = {key.defect for key in keys if key.defect}
+    number = addresses.frozen_by(context, diff) or (numbers.pop() if len(numbers) == 1 else None)
+    entries = [key.cidr for key in keys]
+    result = addresses.base(context, diff, detector, entries, number)
+    effects = addresses.effects_of(context, state, entries)
+    denied, allowed = addresses.wording(context, effects)
+    rows = [_row(context, diff, key, addresses.verdict_text(effects[key.cidr])) for key in keys]
+    noun = "address" if len(keys) == 1 else "addresses"
+    result.title = f"{name}: {len(keys)} {noun} of the policies missing"
+    result.severity = "high" if denied or allowed else "low"
+    result.summary = " ".join(_sentences(context, diff, keys, denied, allowed))
+    result.impact = addresses.impact_text(denied, allowed)
+    result.details = {"entries": rows, "wrongly_denied": denied, "wrongly_allowed": allowed}
+    result.alternatives = [
+        {
+            "explanation": "the policies are younger than the dump",
+            "why_not": "they are: this is drift"
+            if all(key.drift for key in keys)
+            else "the policies are not newer than the last sign of life in the bundle, or the log shows them being written",
+        }
+    ]
+    names = {f"{s.namespace}/{s.endpoint}" for key in keys for s in (*key.expected.sources, *key.expected.excepted_by)}
+    result.evidence += context.cite_policies(sorted(names), f"lists {', '.join(entries[:4])}")[:4]
+    cluster = context.dumped(f"cp_{state.direction}_map")
+    if cluster is not None:
+        strays = [entry for entry in cluster.entries if entry.cidr in set(entries)][: addresses.CITED]
+        result.evidence += [
+            context.cite_entry(cluster, stray.row, f"{stray.cidr} turned up in the other tier") for stray in strays
+        ]
+    if all(key.drift for key in keys):
+        addresses.drift_note(result)
+    return result
+
+
+def _sentences(
+    context: Context, diff: KeyDiff, keys: list[MissingKey], denied: list[str], allowed: list[str]
+) -> list[str]:
+    listed = ", ".join(context.who(key.cidr) for key in keys[:4]) + (
+        f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    )
+    out = [f"The policies list {listed}; {context.full_name(diff.state)} lacks {'it' if len(keys) == 1 else 'them'}."]
+    strays = [key.cidr for key in keys if key.in_other_tier]
+    if strays:
+        out.append(f"{len(strays)} of them turned up in the cluster-tier map instead.")
+    covers = {key.cidr: addresses.covering(diff.state, key.cidr) for key in keys}
+    if all(covers.values()):
+        wider = ", ".join(sorted({cover for cover in covers.values() if cover}))
+        out.append(f"A wider entry covers {'it' if len(keys) == 1 else 'them'} ({wider}).")
+    elif not any(covers.values()):
+        out.append("No wider entry covers it." if len(keys) == 1 else "No wider entry covers them.")
+    if denied:
+        out.append(f"The kernel wrongly denies {'; '.join(denied[:4])}.")
+    if allowed:
+        out.append(f"The kernel WRONGLY ALLOWS {'; '.join(allowed[:4])}.")
+    if not denied and not allowed:
+        out.append("No verdict differs from what the policies ask at the moment.")
+    if diff.frozen:
+        out.append("The map is frozen: since the agent's restart its updates go to the cluster-tier map.")
+    return out
+
+
+def _row(context: Context, diff: KeyDiff, key: MissingKey, effect: str) -> dict[str, Any]:
+    cover = addresses.covering(diff.state, key.cidr)
+    slots = [number for slot in key.expected.admissible.wanted for number in slot]
+    return {
+        "cidr": key.cidr,
+        "map": diff.state.name,
+        "key_hex": key_of_cidr(key.cidr).hex(),
+        "value_hex": None,
+        "boundary": None,
+        "as_namespace": namespace_text(slots, [True] * len(slots)),
+        "as_cluster": [],
+        "trailing": None,
+        "effect": effect,
+        "covered_by": cover,
+        "in_other_tier": key.in_other_tier,
+        "pod": pod.title if (pod := context.node.pod_at(key.cidr)) else None,
+    }
+
+
+DETECTOR = Detector(
+    id="missing-entry",
+    title="Addresses of the policies that the namespace map lacks",
+    about="Every address or network that the PolicyEndpoints list for a pod identifier and its namespace map lacks.",
+    needs=("whole dumps of the namespace maps", "PolicyEndpoints"),
+    run=run,
+    defects=(restart_aliasing.DEFECT, "KB-111", "KB-114", "KB-601"),
+)

@@ -1,0 +1,85 @@
+"""stale-entry: an entry of a namespace map that no PolicyEndpoint explains any more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forensics.detectors import addresses, restart_aliasing
+from forensics.detectors.base import Detector
+from forensics.versions import between
+
+if TYPE_CHECKING:
+    from forensics.context import Context
+    from forensics.finding import Answer, Finding
+    from forensics.keydiff import KeyDiff
+
+
+def run(context: Context) -> Answer:
+    """Every entry of the namespace maps that the policies do not ask for."""
+    return addresses.answer(context, _make, needs_whole=False, all_clear="every entry shown is asked for by a policy")
+
+
+def _make(context: Context, diff: KeyDiff) -> Finding | None:
+    if not diff.stale or _left_by_design(context, diff):
+        return None
+    state = diff.state
+    entries = [key.entry.cidr for key in diff.stale]
+    number = addresses.frozen_by(context, diff)
+    result = addresses.base(context, diff, DETECTOR.id, entries, number)
+    effects = addresses.effects_of(context, state, entries)
+    denied, allowed = addresses.wording(context, effects)
+    name = context.full_name(state)
+    noun = "entry" if len(entries) == 1 else "entries"
+    result.title = f"{name}: {len(entries)} stale {noun} that no policy explains"
+    result.severity = "high" if allowed or denied else "low"
+    listed = ", ".join(context.who(cidr) for cidr in entries[:4])
+    more = f" and {len(entries) - 4} more" if len(entries) > 4 else ""
+    parts = [f"{name} holds {listed}{more}, which no PolicyEndpoint of these pods lists."]
+    if allowed:
+        parts.append(f"The kernel WRONGLY ALLOWS {'; '.join(allowed[:4])}.")
+    if denied:
+        parts.append(f"The kernel wrongly denies {'; '.join(denied[:4])}.")
+    if not allowed and not denied:
+        parts.append("No verdict differs from what the policies ask at the moment.")
+    if diff.frozen:
+        parts.append("The map is frozen: since the agent's restart deletes go to the cluster-tier map and fail.")
+    result.summary = " ".join(parts)
+    result.impact = addresses.impact_text(denied, allowed)
+    result.details = {
+        "entries": [
+            addresses.entry_row(context, state, key.entry.row, addresses.verdict_text(effects[key.entry.cidr]))
+            for key in diff.stale
+        ],
+        "wrongly_denied": denied,
+        "wrongly_allowed": allowed,
+    }
+    result.alternatives = [
+        {
+            "explanation": "a policy that is not in the input asks for it",
+            "why_not": context.intent.known.why + "; collect all namespaces (-A) to rule it out",
+        }
+    ]
+    result.evidence = [
+        context.cite_entry(state, key.entry.row, f"{key.entry.cidr} in {name}") for key in diff.stale[: addresses.CITED]
+    ] + result.evidence[1:]
+    if all(key.drift for key in diff.stale):
+        addresses.drift_note(result)
+    return result
+
+
+def _left_by_design(context: Context, diff: KeyDiff) -> bool:
+    """v1.2.0 to v1.2.7 leave a map as it was when the last policy goes: the pod state alone opens or closes the pod."""
+    version = context.node.agent_version
+    state = context.pod.state_of(diff.state.direction)
+    governed = state is None or state.get(0) in (1, 2)
+    return bool(version and between(version, "v1.2.0", "v1.2.7") and governed and not context.intent.selected)
+
+
+DETECTOR = Detector(
+    id="stale-entry",
+    title="Entries that no policy explains",
+    about="Entries of a namespace map that no PolicyEndpoint of its pods lists: what is wrongly still allowed.",
+    needs=("dumps of the namespace maps", "PolicyEndpoints"),
+    run=run,
+    defects=(restart_aliasing.DEFECT,),
+)

@@ -1,0 +1,221 @@
+"""What the kernel does to traffic of one CIDR, beside what the policy asks: exact, by classes of packets, folded.
+
+Two packets that differ only inside a class get the same answer from both sides, so asking each class once is asking
+every packet (forensics.ruleset.packet_classes).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from forensics.generations import generation_of
+from forensics.prefixes import PrefixIndex
+from forensics.ruleset import cluster_slots, evaluate_new_flow, namespace_slots, packet_classes
+from formats.layouts import PROTOCOL_NAMES, TIER_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from forensics.generations import Generation
+    from forensics.ruleset import Decision
+
+_TRANSPORT = {number: PROTOCOL_NAMES[number] for number in (6, 17, 132)}
+#: The class of all protocols that no slot of either side names.
+OTHERS = "other protocols"
+#: Classes that only a slot names and no ordinary packet has: they count, but a summary leaves them out.
+_LAST_PORT = 65535
+#: Fewer ports than these are named as the exceptions they are.
+_FEW_PORTS = 64
+_CURIOUS = ("protocol 0", "protocol 254", "protocol 255")
+
+
+class Side(NamedTuple):
+    """One side of a comparison: indexes over a namespace map and a cluster map, and the pod state they live under."""
+
+    namespace: PrefixIndex
+    cluster: PrefixIndex
+    pod_state: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One run of classes with the same two answers. `protocol` is a name, a number, or `other protocols`."""
+
+    protocol: str
+    first_port: int
+    last_port: int
+    kernel: Decision
+    wanted: Decision
+
+    @property
+    def kind(self) -> str:
+        """wrongly-denied, wrongly-allowed, wrong-tier or same."""
+        if self.kernel.action != self.wanted.action:
+            return "wrongly-denied" if self.kernel.action == "SHOT" else "wrongly-allowed"
+        return "same" if self.kernel.tier == self.wanted.tier else "wrong-tier"
+
+    @property
+    def traffic(self) -> str:
+        """`TCP 80`, `TCP 1-79`, `TCP`, `other protocols`."""
+        if (self.first_port, self.last_port) == (0, _LAST_PORT):
+            return self.protocol
+        if self.first_port == self.last_port:
+            return f"{self.protocol} {self.first_port}"
+        return f"{self.protocol} {self.first_port}-{self.last_port}"
+
+
+class Datapaths:
+    """The kernel's maps and the policy's, for one pod identifier and direction; asked CIDR by CIDR."""
+
+    def __init__(
+        self,
+        agent_version: str,
+        family: int,
+        kernel: Mapping[str, Mapping[bytes, bytes]],
+        wanted: Mapping[str, Mapping[bytes, bytes]],
+        kernel_state: Mapping[int, int],
+        wanted_state: Mapping[int, int],
+    ) -> None:
+        """`kernel` and `wanted` are {"namespace": {key: value}, "cluster": {key: value}}."""
+        self._generation: Generation = generation_of(agent_version).generation
+        self._family = family
+        self.kernel = _side(kernel, kernel_state, family)
+        self.wanted = _side(wanted, wanted_state, family)
+
+    def effects(self, cidr: str, others: Iterable[str] = ()) -> list[Effect]:
+        """The answers for addresses of `cidr` that none of `others` (longer prefixes of either side) covers.
+
+        Empty when every address of it is covered by longer prefixes.
+        """
+        address = representative(cidr, others)
+        if address is None:
+            return []
+        pairs = [_values(side, address) for side in (self.kernel, self.wanted)]
+        namespace = [ns for ns, _ in pairs if ns is not None]
+        cluster = [cp for _, cp in pairs if cp is not None]
+        protocols, ports = packet_classes(namespace, cluster)
+        return list(_fold(self._ask(pairs, protocols, ports)))
+
+    def _ask(
+        self, pairs: list[tuple[bytes | None, bytes | None]], protocols: tuple[int, ...], ports: tuple[int, ...]
+    ) -> Iterable[Effect]:
+        (kernel_ns, kernel_cp), (wanted_ns, wanted_cp) = pairs
+        spoken = {
+            slot.protocol for ns, cp in pairs for slot in (*namespace_slots(ns or b""), *cluster_slots(cp or b""))
+        }
+        for protocol in protocols:
+            starts = ports if protocol in _TRANSPORT else (0,)
+            name = _TRANSPORT.get(protocol) or (f"protocol {protocol}" if protocol in spoken else OTHERS)
+            for start, following in zip(starts, (*starts[1:], _LAST_PORT + 1), strict=True):
+                kernel = evaluate_new_flow(
+                    self._generation, self._family, kernel_ns, kernel_cp, self.kernel.pod_state, protocol, start
+                )
+                wanted = evaluate_new_flow(
+                    self._generation, self._family, wanted_ns, wanted_cp, self.wanted.pod_state, protocol, start
+                )
+                yield Effect(name, start, following - 1, kernel, wanted)
+
+
+def _side(maps: Mapping[str, Mapping[bytes, bytes]], state: Mapping[int, int], family: int) -> Side:
+    return Side(PrefixIndex(maps.get("namespace", {}), family), PrefixIndex(maps.get("cluster", {}), family), state)
+
+
+def _values(side: Side, address: bytes) -> tuple[bytes | None, bytes | None]:
+    namespace, cluster = side.namespace.longest(address), side.cluster.longest(address)
+    return (namespace[1] if namespace else None), (cluster[1] if cluster else None)
+
+
+def _same_answer(left: Effect, right: Effect) -> bool:
+    return (left.kernel.action, left.kernel.tier, left.kernel.reason, left.wanted.action, left.wanted.tier) == (
+        right.kernel.action,
+        right.kernel.tier,
+        right.kernel.reason,
+        right.wanted.action,
+        right.wanted.tier,
+    )
+
+
+def _fold(effects: Iterable[Effect]) -> Iterable[Effect]:
+    last: Effect | None = None
+    for effect in effects:
+        if last is not None and last.protocol == effect.protocol and _same_answer(last, effect):
+            last = Effect(last.protocol, last.first_port, effect.last_port, last.kernel, last.wanted)
+            continue
+        if last is not None:
+            yield last
+        last = effect
+    if last is not None:
+        yield last
+
+
+def representative(cidr: str, others: Iterable[str] = ()) -> bytes | None:
+    """A packed address inside `cidr` and outside every longer prefix of `others`; None when there is none."""
+    network = ipaddress.ip_network(cidr)
+    inside: list[tuple[int, int]] = []
+    for text in others:
+        other = ipaddress.ip_network(text)
+        if other.version == network.version and other.prefixlen > network.prefixlen and other.subnet_of(network):  # type: ignore[arg-type]
+            inside.append((int(other.network_address), int(other.broadcast_address)))
+    number = int(network.network_address)
+    for first, last in sorted(inside):
+        if number < first:
+            break
+        number = max(number, last + 1)
+    if number > int(network.broadcast_address):
+        return None
+    return number.to_bytes(network.max_prefixlen // 8, "big")
+
+
+def summary(effects: Iterable[Effect], kind: str) -> list[str]:
+    """The traffic of one kind as a person reads it: `all traffic`, `TCP 80`, `TCP on every port but 443`."""
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for effect in effects:
+        if effect.kind == kind:
+            ranges.setdefault(effect.protocol, []).append((effect.first_port, effect.last_port))
+    whole = {protocol for protocol, runs in ranges.items() if _gaps(runs) == []}
+    if {*_TRANSPORT.values(), OTHERS} <= whole:
+        return ["all traffic"]
+    return [_ports(protocol, runs) for protocol, runs in ranges.items() if protocol not in _CURIOUS]
+
+
+def _ports(protocol: str, runs: list[tuple[int, int]]) -> str:
+    gaps = _gaps(runs)
+    if not gaps:
+        return protocol
+    if len(gaps) < len(runs) or sum(last - first + 1 for first, last in gaps) < _FEW_PORTS:
+        return f"{protocol} on every port but {', '.join(map(_run, gaps))}"
+    return f"{protocol} {', '.join(map(_run, _merged(runs)))}"
+
+
+def _run(run: tuple[int, int]) -> str:
+    return str(run[0]) if run[0] == run[1] else f"{run[0]}-{run[1]}"
+
+
+def _merged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for first, last in sorted(runs):
+        if out and first <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(last, out[-1][1]))
+        else:
+            out.append((first, last))
+    return out
+
+
+def _gaps(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    at = 0
+    for first, last in _merged(runs):
+        if first > at:
+            out.append((at, first - 1))
+        at = last + 1
+    if at <= _LAST_PORT:
+        out.append((at, _LAST_PORT))
+    return out
+
+
+def answer_text(decision: Decision) -> str:
+    """`denied in tier ADMIN`, `allowed in tier NETWORK_POLICY`: a decision in words."""
+    verb = "allowed" if decision.action == "OK" else "denied"
+    return verb if decision.tier is None else f"{verb} in tier {TIER_NAMES[decision.tier]}"

@@ -1,0 +1,141 @@
+"""Run every detector over every pod identifier of every node; isolate faults; order what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from forensics.context import Context
+from forensics.detectors import DETECTORS
+from forensics.finding import CANNOT_TELL, CONFIDENCES, SEVERITIES, Answer, Finding
+from forensics.neighbours import Neighbours
+from forensics.problem import CaseProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from forensics.case import Case, Node
+    from forensics.detectors.base import Detector
+    from forensics.podstate import PodState
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One detector's answer for one pod identifier."""
+
+    detector: str
+    node: str
+    pod_identifier: str
+    answer: Answer
+
+
+@dataclass(slots=True)
+class Judged:
+    """All answers of a case; findings in report order with ids."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[CaseProblem] = field(default_factory=list)
+
+
+def judge(case: Case) -> Judged:
+    """Ask every detector about every pod identifier."""
+    judged = Judged()
+    for node in case.nodes:
+        neighbours = Neighbours(node)
+        for identifier in sorted(node.pods):
+            context = Context(case, node, node.pods[identifier], neighbours)
+            for detector in DETECTORS:
+                answer = _ask(detector, context, judged)
+                _orphan(node.pods[identifier], answer)
+                judged.outcomes.append(Outcome(detector.id, node.id, identifier, answer))
+                judged.findings += answer.findings
+    _order(judged.findings)
+    return judged
+
+
+def _ask(detector: Detector, context: Context, judged: Judged) -> Answer:
+    try:
+        return detector.run(context)
+    except Exception as error:  # noqa: BLE001 - a detector's defect must cost its own answer, never the case
+        what = f"detector {detector.id} failed on {context.pod.identifier}: {type(error).__name__}: {error}"
+        hint = "this is a defect of npforensics: please report it"
+        judged.problems.append(CaseProblem(what, done="answered cannot-tell", lost="this answer", hint=hint))
+        return Answer(CANNOT_TELL, "the detector failed")
+
+
+def _orphan(pod: PodState, answer: Answer) -> None:
+    """Maps under a legacy `-` pin beside a live `@` one enforce nothing: what is in them is worth a note at most."""
+    if pod.superseded_by is None:
+        return
+    for finding in answer.findings:
+        finding.severity = "info"
+        finding.cause = None
+        finding.summary = f"These maps are orphans, {pod.superseded_by} is in force. {finding.summary}"
+
+
+def _order(findings: list[Finding]) -> None:
+    """Root causes first, then severity. A cause's root is its worst finding; the others name it and follow it."""
+    roots: dict[tuple[str, str], Finding] = {}
+    for finding in sorted(findings, key=_weight):
+        if finding.cause is not None:
+            roots.setdefault((finding.node, finding.cause), finding)
+    ordered = sorted(findings, key=lambda finding: _place(finding, roots))
+    findings[:] = ordered
+    for number, finding in enumerate(findings, 1):
+        finding.id = f"f{number:03d}"
+    for finding in findings:
+        root = roots.get((finding.node, finding.cause)) if finding.cause is not None else None
+        finding.root = root.id if root is not None and root is not finding else None
+
+
+def _weight(finding: Finding) -> tuple[int, int, str, str, str, str]:
+    return (
+        SEVERITIES.index(finding.severity),
+        CONFIDENCES.index(finding.confidence),
+        finding.detector if finding.detector != "misplaced-tier-entry" else "",
+        finding.node,
+        finding.pod_identifier,
+        finding.map or "",
+    )
+
+
+def _place(
+    finding: Finding, roots: dict[tuple[str, str], Finding]
+) -> tuple[bool, tuple[int, int, str, str, str, str], bool, tuple[int, int, str, str, str, str]]:
+    root = roots.get((finding.node, finding.cause)) if finding.cause is not None else None
+    head = root if root is not None else finding
+    return (root is None, _weight(head), finding is not head, _weight(finding))
+
+
+def questions(judged: Judged, case: Case) -> Iterator[tuple[str | None, str, str, tuple[str, ...]]]:
+    """(node, question, why, commands) of everything that could not be told, equal ones merged."""
+    merged: dict[tuple[str | None, str], tuple[list[str], dict[str, None]]] = {}
+    for outcome in judged.outcomes:
+        if outcome.answer.outcome != CANNOT_TELL:
+            continue
+        for missing in outcome.answer.missing:
+            pods, commands = merged.setdefault((outcome.node, missing.what), ([], {}))
+            text = f"{outcome.detector} for {outcome.pod_identifier}"
+            if text not in pods:
+                pods.append(text)
+            commands[missing.command] = None
+    for (name, what), (pods, commands) in merged.items():
+        shown = ", ".join(pods[:4]) + (f" and {len(pods) - 4} more" if len(pods) > 4 else "")
+        yield name, f"{what}: not in the input", f"cannot tell {shown}", tuple(commands)
+    for node in case.nodes:
+        yield from _node_questions(node)
+
+
+def _node_questions(node: Node) -> Iterator[tuple[str | None, str, str, tuple[str, ...]]]:
+    if node.agent_version_source is None or not node.facts.best("agent_version"):
+        command = "kubectl get pods -n kube-system -l k8s-app=aws-node -o yaml | grep image:"
+        yield node.id, "which agent version runs here", "known defects and the datapath depend on it", (command,)
+    if not node.story.events:
+        command = "cp /var/log/aws-routed-eni/network-policy-agent*.log* ."
+        yield node.id, "since when: no agent log is in the input", "first and last sign cannot be told", (command,)
+    has_states = any(pod.state_of("ingress") is not None for pod in node.pods.values())
+    if node.pods and not has_states:
+        command = "for m in /sys/fs/bpf/globals/aws/maps/*_pod_state_map; do sudo bpftool map dump pinned $m; done"
+        why = "whether a pod is open, closed or under policy is assumed to be under policy; the collector leaves it out"
+        yield node.id, "the pod states were not dumped", why, (command,)

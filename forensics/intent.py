@@ -1,0 +1,137 @@
+"""What the policies at hand ask for one pod identifier, and whether they can speak for it at all."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from forensics.policy import expected_map, policies_for
+from forensics.versions import at_least
+from formats import layouts
+from formats.address import key_of_cidr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from forensics.admissible import Slot
+    from forensics.case import Node
+    from forensics.podstate import PodState
+    from forensics.policy import ExpectedMap
+    from forensics.policy_rules import Direction, Policy
+
+#: Assumed when neither the bundle nor the user says which agent runs; every report that rests on it says so.
+ASSUMED_VERSION = "v1.3.0"
+DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
+#: Stands in where the node's address is not known; its own entry is then no expectation.
+_NO_NODE = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - an address that no packet has, never one to listen on
+
+
+class Known(NamedTuple):
+    """Whether policies can be judged by, and the reason in words."""
+
+    yes: bool
+    why: str
+
+
+class Intent:
+    """The policies' view of one pod identifier on one node."""
+
+    def __init__(self, node: Node, pod: PodState) -> None:
+        self._node, self._pod = node, pod
+        self.version = node.agent_version or ASSUMED_VERSION
+        self.family = node.family or 4
+        self._expected: dict[tuple[Direction, bool], ExpectedMap] = {}
+
+    @cached_property
+    def policies(self) -> list[Policy]:
+        """Policies of both tiers that reach the identifier's maps."""
+        node = self._node
+        return policies_for(node.policy_objects, self._pod.identifier, self.version, node_ip=node.node_ip)
+
+    @cached_property
+    def namespaces(self) -> set[str]:
+        """Namespaces the identifier's pods live in, as far as that is known."""
+        known = {pod.namespace for pod in self._pod.pods}
+        if "@" in self._pod.identifier:
+            known.add(self._pod.identifier.rsplit("@", 1)[1])
+        return known
+
+    @cached_property
+    def known(self) -> Known:
+        """Whether the PolicyEndpoints at hand speak for this identifier."""
+        node = self._node
+        if not node.has("PolicyEndpoint"):
+            return Known(False, "no PolicyEndpoint is in the input")
+        if any(policy.tier == "namespace" for policy in self.policies):
+            return Known(True, "PolicyEndpoints that select it are in the input")
+        covered = {str(item.record.data.get("namespace")) for item in node.objects if item.kind == "PolicyEndpoint"}
+        mine = self.namespaces & covered
+        if mine:
+            return Known(
+                True, f"PolicyEndpoints of namespace {', '.join(sorted(mine))} are in the input, none selects it"
+            )
+        return Known(False, "no PolicyEndpoint of its namespace is in the input")
+
+    @cached_property
+    def cluster_known(self) -> Known:
+        """Whether it is known which cluster policies there are."""
+        node = self._node
+        if node.agent_version and not at_least(node.agent_version, "v1.3.0"):
+            return Known(True, f"agent {node.agent_version} has no cluster tier")
+        if node.has("ClusterPolicyEndpoint"):
+            return Known(True, "ClusterPolicyEndpoints are in the input")
+        events = node.story.events
+        started = any(event.name in ("agent-start", "manager-start") for event in events)
+        seen = any(event.name in ("reconcile", "rule-count") and event.get("cluster") for event in events)
+        if started and not seen:
+            return Known(True, "the agent log goes back to a start of the agent and has no cluster policy in it")
+        return Known(False, "no ClusterPolicyEndpoint is in the input")
+
+    @property
+    def selected(self) -> bool:
+        """Whether any namespace policy selects the identifier."""
+        return any(policy.tier == "namespace" for policy in self.policies)
+
+    def expected(self, direction: Direction, *, ideal: bool = False) -> ExpectedMap:
+        """What the agent of that version should have written; `ideal` leaves its known defects out.
+
+        A tier that no policy of selects the identifier for has no entries: the agent leaves its map alone.
+        """
+        key = (direction, ideal)
+        if key not in self._expected:
+            node = self._node
+            self._expected[key] = expected_map(
+                node.policy_objects,
+                node.node_ip or _NO_NODE[self.family],
+                self._pod.identifier,
+                direction,
+                self.version,
+                self.family,
+                ideal=ideal,
+            )
+        return self._expected[key]
+
+    def values(self, direction: Direction) -> dict[str, dict[bytes, bytes]]:
+        """expected() as map content: one admissible value for each key, the first 24 slots where there are more."""
+        out: dict[str, dict[bytes, bytes]] = {}
+        for tier in ("namespace", "cluster"):
+            entries = self.expected(direction, ideal=True).tier(tier).entries
+            out[tier] = {
+                key_of_cidr(cidr): value_of(entry.admissible.wanted, tier)
+                for cidr, entry in entries.items()
+                if entry.kind != "node" or self._node.node_ip
+            }
+        return out
+
+    def pod_state(self) -> Mapping[int, int]:
+        """The states a correct agent would have set: applied where a policy selects it, else the mode's default."""
+        default = 2 if self._node.enforcing_mode == "strict" else 1
+        cluster = any(policy.tier == "cluster" for policy in self.policies)
+        return {0: 0 if self.selected else default, 1: 0 if cluster else 1}
+
+
+def value_of(slots: Iterable[Slot], tier: str) -> bytes:
+    """Slots as the bytes of a value of their tier, zero-filled; slots beyond 24 are left out as the agent does."""
+    size = layouts.CLUSTER_VALUE_SIZE if tier == "cluster" else layouts.NAMESPACE_VALUE_SIZE
+    rows = [b"".join(number.to_bytes(4, "little") for number in slot) for slot in slots]
+    return b"".join(rows[: layouts.SLOTS]).ljust(size, b"\0")

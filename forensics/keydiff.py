@@ -1,0 +1,159 @@
+"""The keys of a namespace map beside those the policies ask for: which are missing, which are stale, and since what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from forensics.tierjudge import judge_cluster, judge_namespace
+from forensics.versions import between
+from formats.address import canonical
+from formats.log_time import utc_ns
+
+if TYPE_CHECKING:
+    from forensics.context import Context
+    from forensics.logstory import MapWrite
+    from forensics.podstate import Entry, MapState
+    from forensics.policy import ExpectedEntry
+    from forensics.policy_rules import Direction
+
+_CHANGED = "networking.k8s.aws/last-change-trigger-time"
+
+
+@dataclass(slots=True)
+class MissingKey:
+    """A CIDR that the policies ask for and the map lacks. `defect` names the version's defect that leaves it out."""
+
+    cidr: str
+    expected: ExpectedEntry
+    defect: str | None
+    in_other_tier: bool
+    drift: bool
+
+
+@dataclass(slots=True)
+class StaleKey:
+    """An entry that no policy at hand explains."""
+
+    entry: Entry
+    drift: bool
+
+
+@dataclass(slots=True)
+class KeyDiff:
+    """One namespace map's difference in keys. `frozen` says that its updates go to the cluster map (KB-101)."""
+
+    state: MapState
+    missing: list[MissingKey] = field(default_factory=list)
+    stale: list[StaleKey] = field(default_factory=list)
+    frozen: bool = False
+    #: why missing keys cannot be told; None when they can
+    partial: str | None = None
+
+
+def key_diff(context: Context, state: MapState) -> KeyDiff:
+    """Compare one dumped namespace map with the policies; only called when they are known (Intent.known)."""
+    direction: Direction = "egress" if state.direction == "egress" else "ingress"
+    diff = KeyDiff(state)
+    cluster = context.dumped(f"cp_{direction}_map")
+    if cluster is not None:
+        diff.frozen = bool(judge_cluster(context, cluster).misplaced) or bool(context.misdirected(cluster))
+    present = {entry.cidr for entry in state.entries}
+    if not state.whole:
+        hidden = state.view.dump.hidden if state.view else 0
+        diff.partial = f"{hidden} entries are not shown" if hidden else "the dump does not say that it is complete"
+    late, intended = changed_after_dump(context), _intended(context, direction)
+    elsewhere = {entry.cidr for entry in cluster.entries} if cluster is not None else set()
+    _missing(context, direction, diff, present, elsewhere, (late, intended))
+    _stale(context, direction, diff, (late, intended))
+    return diff
+
+
+def _missing(
+    context: Context,
+    direction: Direction,
+    diff: KeyDiff,
+    present: set[str],
+    elsewhere: set[str],
+    drift: tuple[bool, set[str] | None],
+) -> None:
+    if diff.partial is not None or not context.intent.selected:
+        return
+    late, intended = drift
+    ideal = context.intent.expected(direction, ideal=True).namespace.entries
+    actual = context.intent.expected(direction).namespace
+    for cidr, entry in ideal.items():
+        if entry.kind == "node" or cidr in present or entry.admissible.optional:
+            continue
+        defect = None if cidr in actual.entries else _defect_of(context, entry)
+        if entry.kind == "catch-all" and direction == "egress" and len(present) <= 1 and not diff.frozen:
+            version = context.node.agent_version
+            defect = "KB-114" if version and between(version, "v1.3.0", "v1.4.0") else defect
+        young = late and (intended is None or cidr not in intended)
+        diff.missing.append(MissingKey(cidr, entry, defect, cidr in elsewhere, young))
+
+
+def _defect_of(context: Context, entry: ExpectedEntry) -> str | None:
+    version = context.intent.version
+    node = canonical(context.node.node_ip or "") or ""
+    if any(text.split("/")[0] == node.split("/")[0] for text in entry.texts):
+        return "KB-111"
+    by_text = ":" in entry.cidr and any("::" not in text for text in entry.texts)
+    return "KB-601" if by_text and between(version, "v1.1.4", "v1.3.1") else None
+
+
+def _stale(context: Context, direction: Direction, diff: KeyDiff, drift: tuple[bool, set[str] | None]) -> None:
+    late, intended = drift
+    intent = context.intent
+    explained = set(intent.expected(direction).namespace.entries)
+    explained |= set(intent.expected(direction, ideal=True).namespace.entries)
+    claimed = {item.entry.cidr for item in judge_namespace(context, diff.state).misplaced}
+    node = canonical(context.node.node_ip or "")
+    for entry in diff.state.entries:
+        if entry.cidr in explained or entry.cidr in claimed or entry.cidr == node:
+            continue
+        young = late and (intended is None or entry.cidr in intended)
+        diff.stale.append(StaleKey(entry, young))
+
+
+def changed_after_dump(context: Context) -> bool:
+    """Whether a policy of the identifier was written after the last sign of life in the bundle."""
+    seen = utc_ns(context.node.observed_until) if context.node.observed_until else None
+    if seen is None:
+        return False
+    names = {f"{e.namespace}/{e.name}" for policy in context.intent.policies for e in policy.endpoints}
+    for item in context.node.objects:
+        if item.name in names:
+            changed = utc_ns(_change_time(item.object) or "")
+            if changed is not None and changed > seen:
+                return True
+    return False
+
+
+def _change_time(item: dict[str, Any]) -> str | None:
+    meta = item.get("metadata") if isinstance(item.get("metadata"), dict) else {}
+    assert isinstance(meta, dict)
+    notes = meta.get("annotations")
+    if isinstance(notes, dict) and isinstance(notes.get(_CHANGED), str):
+        return str(notes[_CHANGED])
+    times = [
+        str(each["time"]) for each in meta.get("managedFields") or [] if isinstance(each, dict) and each.get("time")
+    ]
+    return max(times) if times else None
+
+
+def _intended(context: Context, direction: Direction) -> set[str] | None:
+    """The CIDRs of the last logged write that was meant for this map; None when the log has none."""
+    last = last_write(context, direction)
+    return {text for cidr in last.cidrs if (text := canonical(cidr))} if last else None
+
+
+def last_write(context: Context, direction: Direction) -> MapWrite | None:
+    """The last logged write that was meant for the namespace map of a direction, wherever it went."""
+    ids = {
+        state.map_id
+        for name in (f"{direction}_map", f"cp_{direction}_map")
+        if (state := context.pod.maps.get(name)) is not None and state.map_id is not None
+    }
+    mine = [w for w in context.node.story.writes if w.said == f"{direction}_map" and w.map_id in ids]
+    return mine[-1] if mine else None

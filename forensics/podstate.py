@@ -1,0 +1,239 @@
+"""PodState: all that is known of one pod identifier on one node, joined from dumps, programs, policies and the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from formats import layouts
+from formats.address import cidr_of_key
+from formats.base import Span
+from formats.mapview import slots_at_stride, slots_of
+
+if TYPE_CHECKING:
+    from forensics.artifact import Artifact
+    from formats.base import MapDump
+
+RULE_MAPS = ("ingress_map", "egress_map", "cp_ingress_map", "cp_egress_map")
+STATE_MAPS = ("ingress_pod_state_map", "egress_pod_state_map")
+#: A protocol number no packet has that the CLI could have meant by UNKNOWN: it names 1, 6, 17, 132, 254 and 255.
+UNKNOWN_PROTOCOL = 253
+
+
+def direction_of(map_name: str) -> str:
+    """The pod's direction a map is for."""
+    return "egress" if "egress" in map_name else "ingress"
+
+
+def tier_of_name(map_name: str) -> str | None:
+    """namespace or cluster for a rule map's name, None for a pod state map."""
+    if map_name not in RULE_MAPS:
+        return None
+    return "cluster" if map_name.startswith("cp_") else "namespace"
+
+
+class MapView(NamedTuple):
+    """One dump of a map, in its artifact."""
+
+    dump: MapDump
+    artifact: Artifact
+
+    @property
+    def raw(self) -> bool:
+        """Whether it has the value bytes themselves."""
+        return self.dump.values is not None
+
+
+class Entry(NamedTuple):
+    """One row of the deciding view: its CIDR (key hex when it is none), its row and whether its value is known."""
+
+    cidr: str
+    row: int
+    key: bytes
+    known: bool
+
+
+@dataclass(slots=True)
+class MapState:
+    """One map of a pod identifier. `view` is the one that decides: raw bytes before text, whole before cut."""
+
+    name: str
+    map_id: int | None = None
+    key_size: int | None = None
+    value_size: int | None = None
+    views: list[MapView] = field(default_factory=list)
+    view: MapView | None = None
+    disagreements: list[str] = field(default_factory=list)
+    _entries: list[Entry] | None = None
+
+    @property
+    def direction(self) -> str:
+        """ingress or egress, the pod's."""
+        return direction_of(self.name)
+
+    @property
+    def tier(self) -> str | None:
+        """namespace or cluster."""
+        return tier_of_name(self.name)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Entries of the deciding view in dump order; empty without one."""
+        if self._entries is None:
+            self._entries = []
+            if self.view is not None:
+                dump = self.view.dump
+                known = dump.value_known
+                for row in range(dump.count):
+                    key = dump.keys[row].tobytes()
+                    sure = known is None or bool(known[row])
+                    self._entries.append(Entry(cidr_of_key(key) or key.hex(), row, key, sure))
+        return self._entries
+
+    @property
+    def whole(self) -> bool:
+        """Whether the deciding view shows every entry: only then an absent key is a missing key."""
+        if self.view is None:
+            return False
+        dump = self.view.dump
+        return dump.complete and dump.hidden == 0
+
+    def span(self, row: int) -> Span:
+        """Where an entry stands in the deciding view's artifact."""
+        assert self.view is not None
+        where = self.view.dump.spans[row]
+        return Span(*(int(where[name]) for name in ("start", "end", "first_line", "last_line")))
+
+    def value(self, row: int) -> bytes | None:
+        """The value bytes of an entry; None where only text is known."""
+        if self.view is None or self.view.dump.values is None or not self.entries[row].known:
+            return None
+        return bytes(self.view.dump.values[row].tobytes())
+
+    def words(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """(uint32[n, w] words of every value, bool[n, w] which of them are known).
+
+        Text forms skip slots whose first word is 0: that word is then known to be 0 and the rest of the slot is not.
+        An UNKNOWN protocol is a word that is not known.
+        """
+        assert self.view is not None
+        dump = self.view.dump
+        if dump.values is not None:
+            size = dump.values.shape[1] // 4 * 4
+            words = np.ascontiguousarray(dump.values[:, :size]).view("<u4")
+            known = np.ones(words.shape, bool)
+            if dump.value_known is not None:
+                known[~dump.value_known] = False
+            return words, known
+        return text_words(dump, cluster=self.tier == "cluster")
+
+    def as_dict(self) -> dict[bytes, bytes]:
+        """{key: value bytes} for the datapath; text forms are rebuilt, UNKNOWN protocols as one no packet has."""
+        if self.view is None:
+            return {}
+        dump = self.view.dump
+        if dump.values is not None:
+            return {entry.key: dump.values[entry.row].tobytes() for entry in self.entries if entry.known}
+        words, known = self.words()
+        stride = 4 if self.tier == "cluster" else 3
+        filled = np.where(known, words, 0).astype("<u4")
+        unknown_protocol = ~known[:, ::stride]
+        filled[:, ::stride][unknown_protocol] = UNKNOWN_PROTOCOL
+        return {entry.key: filled[entry.row].tobytes() for entry in self.entries if entry.known}
+
+    def slots(self) -> dict[int, list[tuple[int, int, int, int]]]:
+        """{row: [(protocol, priority, start, end)]} of non-zero slots as the map's own tier reads them."""
+        if self.view is None:
+            return {}
+        dump = self.view.dump
+        if dump.values is not None:
+            stride = layouts.CLUSTER_STRIDE if self.tier == "cluster" else layouts.NAMESPACE_STRIDE
+            table = slots_at_stride(dump.values, stride)
+        else:
+            table = slots_of(dump)
+        out: dict[int, list[tuple[int, int, int, int]]] = {row: [] for row in range(dump.count)}
+        for slot in table:
+            out[int(slot["entry"])].append(
+                (int(slot["protocol"]), int(slot["priority"]), int(slot["start_port"]), int(slot["end_port"]))
+            )
+        return out
+
+
+def text_words(dump: MapDump, *, cluster: bool) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """words() of a text view: [n, 96] for the cluster tier, [n, 72] for the namespace tier."""
+    stride = 4 if cluster else 3
+    words = np.zeros((dump.count, layouts.SLOTS * stride), "<u4")
+    known = np.zeros(words.shape, bool)
+    known[:, ::stride] = True
+    slots = dump.text_slots
+    if slots is not None and len(slots):
+        rows = slots["entry"].astype(int)
+        at = slots["slot"].astype(int) * stride
+        fields = (
+            ("protocol", "priority", "start_port", "end_port") if cluster else ("protocol", "start_port", "end_port")
+        )
+        for offset, name in enumerate(fields):
+            number = slots[name]
+            words[rows, at + offset] = np.where(number < 0, 0, number).astype("<u4")
+            known[rows, at + offset] = number >= 0
+    if dump.value_known is not None:
+        known[~dump.value_known] = False
+    return words, known
+
+
+class PodRef(NamedTuple):
+    """A pod behind an identifier. `local` is True when it runs on this node, None when that is not known."""
+
+    namespace: str
+    name: str
+    ip: str | None
+    local: bool | None
+
+    @property
+    def title(self) -> str:
+        """namespace/name."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(slots=True)
+class PodState:
+    """One pod identifier on one node."""
+
+    node: str
+    identifier: str
+    maps: dict[str, MapState] = field(default_factory=dict)
+    pods: list[PodRef] = field(default_factory=list)
+    programs: dict[str, int | None] = field(default_factory=dict)
+    policies: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    #: A legacy `-` pin that lives beside the `@` one of the same pods: it enforces nothing.
+    superseded_by: str | None = None
+
+    def map(self, name: str) -> MapState:
+        """The named map, made empty when nothing is known of it yet."""
+        return self.maps.setdefault(name, MapState(name))
+
+    def dumped(self, name: str) -> MapState | None:
+        """The named map when a dump of it is at hand."""
+        state = self.maps.get(name)
+        return state if state is not None and state.view is not None else None
+
+    def state_of(self, direction: str) -> dict[int, int] | None:
+        """{0: namespace state, 1: cluster state} of a direction; None without a dump of its pod state map."""
+        state = self.dumped(f"{direction}_pod_state_map")
+        if state is None or state.view is None or state.view.dump.values is None:
+            return None
+        return {
+            int.from_bytes(e.key, "little"): int(state.view.dump.values[e.row][0]) for e in state.entries if e.known
+        }
+
+    @property
+    def local_pods(self) -> list[PodRef]:
+        """Pods that are known to run on this node."""
+        return [pod for pod in self.pods if pod.local]
+
+    def titles(self) -> list[str]:
+        """namespace/name of the local pods, of all pods when none is known to be local."""
+        return sorted({pod.title for pod in (self.local_pods or self.pods)})

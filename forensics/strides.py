@@ -1,0 +1,125 @@
+"""Read a value at 12 and at 16 bytes, and say which reading can be true.
+
+A namespace value is 24 slots of 12 bytes (protocol, start, end), a cluster value 24 of 16 (protocol, priority and
+action, start, end). Bytes written for one and read as the other rotate through the fields: ports turn into priorities
+and protocols. The agent fills slots from 0 without gaps and writes only the protocols below, so a wrong reading shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from formats import layouts
+from formats.mapview import protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: What the agent writes (fw_rule_processor.go, v1.0.5 to v1.4.1): TCP, UDP, SCTP, ANY, and RESERVED for excepts.
+NAMESPACE_PROTOCOLS = (0, 6, 17, 132, 254, 255)
+CLUSTER_PROTOCOLS = (0, 6, 17, 132, 254)
+MAX_PORT = 65535
+_NAMESPACE_WORDS = layouts.NAMESPACE_VALUE_SIZE // 4
+
+
+class Reading(NamedTuple):
+    """Whether each of n values can be true at a stride, and for each the number of slots used from slot 0 on."""
+
+    sane: np.ndarray[Any, Any]  # bool[n]
+    used: np.ndarray[Any, Any]  # int[n]
+
+
+class Strides(NamedTuple):
+    """Both readings of the values of one map."""
+
+    namespace: Reading
+    cluster: Reading
+
+
+def read_both(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Strides:
+    """Both readings of uint32[n, w] values with their known mask; a word that is not known contradicts nothing.
+
+    The namespace reading looks at the first 288 bytes only: what trails them is not part of a namespace value.
+    """
+    return Strides(
+        _reading(words[:, :_NAMESPACE_WORDS], known[:, :_NAMESPACE_WORDS], 3),
+        _reading(words, known, 4),
+    )
+
+
+def _reading(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any], stride: int) -> Reading:
+    count = words.shape[0]
+    slots = words.shape[1] // stride
+    if count == 0 or slots == 0:
+        return Reading(np.zeros(count, bool), np.zeros(count, int))
+    cut = words[:, : slots * stride].reshape(count, slots, stride).astype(np.int64)
+    sure = known[:, : slots * stride].reshape(count, slots, stride)
+    protocol, start, end = cut[:, :, 0], cut[:, :, -2], cut[:, :, -1]
+    allowed = NAMESPACE_PROTOCOLS if stride == 3 else CLUSTER_PROTOCOLS
+    bad = sure[:, :, 0] & ~np.isin(protocol, allowed)
+    if stride == 4:
+        # the text form prints UNKNOWN for a protocol outside its names: then it is none a cluster rule can have
+        bad |= ~sure[:, :, 0]
+        bad |= sure[:, :, 1] & ~priority_possible(cut[:, :, 1])
+    bad |= (sure[:, :, -2] & (start > MAX_PORT)) | (sure[:, :, -1] & (end > MAX_PORT))
+    bad |= sure[:, :, -2] & sure[:, :, -1] & (end != 0) & (end < start)
+    empty = sure[:, :, 0] & (protocol == 0)
+    bad |= empty & ((cut[:, :, 1:] != 0) & sure[:, :, 1:]).any(axis=2)
+    used = np.where(empty.any(axis=1), empty.argmax(axis=1), slots)
+    after = np.arange(slots)[None, :] >= used[:, None]
+    bad |= after & sure[:, :, 0] & (protocol != 0)
+    return Reading(~bad.any(axis=1) & (used > 0), used)
+
+
+def priority_possible(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Whether priority*10+action is one a cluster policy can have: admin 0..1000, baseline 2000..3000, action 0..2."""
+    number, action = raw // 10, raw % 10
+    baseline = (number >= layouts.BASELINE_OFFSET) & (number <= layouts.BASELINE_OFFSET + 1000)
+    return (action <= 2) & ((number <= layouts.ADMIN_PRIORITY_LIMIT) | baseline)
+
+
+def namespace_text(words: Sequence[int], known: Sequence[bool]) -> list[str]:
+    """The non-zero slots of the first 288 bytes at 12 bytes, as people read them; `?` where text lost a number."""
+    return _text(words[:_NAMESPACE_WORDS], known[:_NAMESPACE_WORDS], 3)
+
+
+def cluster_text(words: Sequence[int], known: Sequence[bool]) -> list[str]:
+    """The non-zero slots of the whole value at 16 bytes, with what the program makes of each."""
+    return _text(words, known, 4)
+
+
+def _text(words: Sequence[int], known: Sequence[bool], stride: int) -> list[str]:
+    out: list[str] = []
+    for at in range(0, len(words) - stride + 1, stride):
+        cut, sure = words[at : at + stride], known[at : at + stride]
+        if all(k and not w for w, k in zip(cut, sure, strict=True)) or not any(sure):
+            continue
+        if sure[0] and cut[0] == 0 and not any(w for w, k in zip(cut[1:], sure[1:], strict=True) if k):
+            continue
+        protocol = str(protocol_name(int(cut[0]))) if sure[0] else "?"
+        parts = [f"slot {at // stride}: {protocol}"]
+        if stride == 4:
+            parts.append(_priority(int(cut[1]) if sure[1] else None))
+        parts.append(ports_text(int(cut[-2]) if sure[-2] else None, int(cut[-1]) if sure[-1] else None))
+        out.append(" ".join(part for part in parts if part))
+    return out
+
+
+def _priority(raw: int | None) -> str:
+    if raw is None:
+        return "priority ?"
+    number, action = divmod(raw, 10)
+    return f"priority {number} {layouts.ACTION_NAMES.get(action, f'undefined action {action}')}"
+
+
+def ports_text(start: int | None, end: int | None) -> str:
+    """Ports of a slot: `any port`, `port 80`, `ports 80-90`, with `?` for what is not known."""
+    if start is None:
+        return "port ?"
+    if start == 0:
+        return "any port" if not end else f"any port (end {end})"
+    if not end or end == start:
+        return f"port {start}"
+    return f"ports {start}-{end}" if end > start else f"port {start} (end {end})"

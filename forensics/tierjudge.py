@@ -1,0 +1,167 @@
+"""Which entries of a rule map were written for the other tier, and how sure that is.
+
+Bytes decide where they can: a value that reads as 12-byte rules and cannot be read as 16-byte ones was written for the
+namespace tier. Where both readings are possible (a lone allow-all reads as an admin deny) the surroundings decide:
+the agent log's map IDs, the neighbours in the same map, the policies. Nothing is judged by the agent version alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from forensics.strides import read_both
+from forensics.versions import between
+from formats import layouts
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from forensics.context import Context
+    from forensics.podstate import Entry, MapState
+    from forensics.policy_rules import Direction
+
+STRIDE = "stride"
+LOG = "log"
+NEIGHBOURS = "neighbours"
+POLICIES = "policies"
+#: Why an entry is judged misplaced -> how sure that is.
+CONFIDENCE = {STRIDE: "certain", LOG: "certain", NEIGHBOURS: "high", POLICIES: "high"}
+
+
+class Misplaced(NamedTuple):
+    """An entry that was written for the other tier, and the strongest reason to say so."""
+
+    entry: Entry
+    reason: str
+
+
+class Judgement(NamedTuple):
+    """One map's judgement. `unclear` are entries that may be misplaced and cannot be decided with what is at hand."""
+
+    misplaced: list[Misplaced]
+    unclear: list[Entry]
+    checked: int
+
+
+def judge_cluster(context: Context, state: MapState) -> Judgement:
+    """Which entries of a cluster map hold namespace rules."""
+    entries = [entry for entry in state.entries if entry.known]
+    if not entries:
+        return Judgement([], [], 0)
+    words, known = state.words()
+    readings = read_both(words, known)
+    rows = np.array([entry.row for entry in entries])
+    namespace, cluster = readings.namespace.sane[rows], readings.cluster.sane[rows]
+    misplaced = [Misplaced(e, STRIDE) for e, n, c in zip(entries, namespace, cluster, strict=True) if n and not c]
+    both = [e for e, n, c in zip(entries, namespace, cluster, strict=True) if n and c]
+    unclear: list[Entry] = []
+    surroundings = _Surroundings(context, state, bool(misplaced), words)
+    for entry in both:
+        reason, undecided = surroundings.decide(entry)
+        if reason is not None:
+            misplaced.append(Misplaced(entry, reason))
+        elif undecided:
+            unclear.append(entry)
+    misplaced.sort(key=lambda item: item.entry.row)
+    return Judgement(misplaced, unclear, len(entries))
+
+
+class _Surroundings:
+    """What stands around an entry that can be read both ways."""
+
+    def __init__(self, context: Context, state: MapState, neighbours: bool, words: np.ndarray[Any, Any]) -> None:
+        self._context, self._neighbours, self._words = context, neighbours, words
+        direction: Direction = "egress" if state.direction == "egress" else "ingress"
+        intent = context.intent
+        expected = intent.expected(direction)
+        self._cluster = expected.cluster.entries
+        self._namespace = expected.namespace.entries
+        self._known = intent.cluster_known.yes
+        self._written = {cidr for write in context.misdirected(state) for cidr in write.cidrs}
+        self._slots = state.slots()
+        self._heads = _namespace_heads(context, direction)
+
+    def decide(self, entry: Entry) -> tuple[str | None, bool]:
+        """(the reason it is misplaced, or None; whether it stays undecided)."""
+        explained = self._cluster.get(entry.cidr)
+        if explained is not None and explained.admissible.admits(self._slots[entry.row]):
+            return None, False
+        if entry.cidr in self._written and explained is None:
+            return LOG, False
+        if self._neighbours and explained is None:
+            return NEIGHBOURS, False
+        belongs = entry.cidr in self._namespace or self._head(entry) in self._heads
+        if belongs and explained is None:
+            return (POLICIES, False) if self._known else (None, True)
+        return None, False
+
+    def _head(self, entry: Entry) -> bytes:
+        return bytes(self._words[entry.row][: layouts.NAMESPACE_VALUE_SIZE // 4].astype("<u4").tobytes())
+
+
+def _namespace_heads(context: Context, direction: str) -> set[bytes]:
+    """Values of the namespace map of the same pods and direction."""
+    state = context.dumped(f"{direction}_map")
+    if state is None or state.view is None or state.view.dump.values is None:
+        return set()
+    return {value for entry in state.entries if (value := state.value(entry.row)) is not None}
+
+
+def judge_namespace(context: Context, state: MapState) -> Judgement:
+    """Which entries of a namespace map hold cluster rules: 16-byte bytes, or cluster policies' CIDRs (KB-115)."""
+    entries = [entry for entry in state.entries if entry.known]
+    if not entries:
+        return Judgement([], [], 0)
+    words, known = state.words()
+    readings = read_both(words, known)
+    misplaced: list[Misplaced] = []
+    rest: list[Entry] = []
+    for entry in entries:
+        raw = not readings.namespace.sane[entry.row] and readings.cluster.sane[entry.row]
+        if raw and state.view is not None and state.view.raw:
+            misplaced.append(Misplaced(entry, STRIDE))
+        else:
+            rest.append(entry)
+    misplaced += [Misplaced(entry, reason) for entry, reason in _cluster_rules(context, state, rest)]
+    misplaced.sort(key=lambda item: item.entry.row)
+    return Judgement(misplaced, [], len(entries))
+
+
+def _cluster_rules(context: Context, state: MapState, entries: list[Entry]) -> list[tuple[Entry, str]]:
+    """Entries that a cluster policy explains and no namespace policy does, on the versions that write them so."""
+    node, intent = context.node, context.intent
+    if node.agent_version and not between(node.agent_version, "v1.3.0", "v1.3.1"):
+        return []
+    direction: Direction = "egress" if state.direction == "egress" else "ingress"
+    logged = {
+        cidr for write in node.story.writes if write.cluster_rules and write.map_id == state.map_id and state.map_id
+        for cidr in write.cidrs if write.said == state.name
+    }  # fmt: skip
+    expected = intent.expected(direction)
+    cluster = set(expected.cluster.entries)
+    if not cluster and not logged:
+        return []
+    namespace = {cidr for cidr, entry in expected.namespace.entries.items()} if intent.selected else set()
+    if not logged and not intent.known.yes and not _cluster_map_lacks(context, direction, cluster):
+        return []
+    out: list[tuple[Entry, str]] = []
+    for entry in entries:
+        if entry.cidr in namespace or _is_node(context, entry.cidr):
+            continue
+        if entry.cidr in logged:
+            out.append((entry, LOG))
+        elif entry.cidr in cluster:
+            out.append((entry, POLICIES))
+    return out
+
+
+def _cluster_map_lacks(context: Context, direction: str, wanted: set[str]) -> bool:
+    state = context.dumped(f"cp_{direction}_map")
+    return state is not None and state.whole and not ({entry.cidr for entry in state.entries} & wanted)
+
+
+def _is_node(context: Context, cidr: str) -> bool:
+    node_ip = context.node.node_ip
+    return node_ip is not None and cidr.split("/")[0] == node_ip

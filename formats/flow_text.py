@@ -1,0 +1,117 @@
+"""The text of flow lines: every printed form to the columns of a FlowBatch, and the batches themselves.
+
+Sources: aws-network-policy-agent pkg/ebpf/events/events.go at v1.0.1 (fields), v1.2.2 (printf), v1.3.0 (tier), and the
+record it publishes to CloudWatch Logs (`Node: ...;SIP: ...`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from formats.base import ENTRY_SPAN_DTYPE, FlowBatch, Span
+from formats.log_time import utc_ns
+
+#: Columns of a FlowBatch, in this order; `utc_ns` stands beside the time as logged.
+COLUMNS = ("ts", "utc_ns", "src", "sport", "dst", "dport", "protocol", "verdict", "direction", "tier")
+#: Rows of a batch.
+BATCH_ROWS = 65_536
+
+#: A flow message with its values in it (v1.2.2 and later), IPv4 and IPv6 punctuation. Groups: COLUMNS from src on.
+FLOW_MESSAGE = re.compile(
+    r"Flow Info:\s+Src IP:\s*(\S+)\s+Src Port:\s*(\d+)\s+Dest IP:\s*(\S+)\s+Dest Port:\s*(\d+)\s+"
+    r"Proto:?\s*(\S(?:.*?\S)?)\s+Verdict:?\s*([^\s,]+)(?:,?\s+Direction:?\s*(\w+))?(?:,?\s*Tier:?\s*([^\s,\"]+))?"
+)
+#: A record as published to CloudWatch Logs; the tier since v1.3.0, never a direction. The node comes first.
+FLOW_RECORD = re.compile(
+    r"(?:Node:\s*([^;\s]*)\s*;\s*)?SIP:\s*([^;\s]+)\s*;\s*SPORT:\s*(\d+)\s*;\s*DIP:\s*([^;\s]+)\s*;\s*DPORT:\s*(\d+)\s*;\s*"
+    r"PROTOCOL:\s*([^;]+?)\s*;\s*PolicyVerdict:\s*([\w/]+)(?:\s*;\s*Tier:\s*(\w+))?"
+)
+#: Field names of v1.0.1 to v1.2.1, in the order of COLUMNS from src on.
+FLOW_FIELDS = ("Src IP", "Src Port", "Dest IP", "Dest Port", "Proto", "Verdict", "Direction", "Tier")
+_QUAD = re.compile(r"\d{1,3}(?:\.\d{1,3}){0,2}")
+
+Row = tuple[Any, ...]
+
+
+def restored(address: str) -> str:
+    """An address with the trailing `.0` octets put back that the agent's integer formatting drops (all versions)."""
+    if _QUAD.fullmatch(address):
+        return address + ".0" * (3 - address.count("."))
+    return address
+
+
+def message_row(ts: str | None, message: str) -> Row | None:
+    """The row of a printf-style flow message; None when it is none or is cut."""
+    found = FLOW_MESSAGE.fullmatch(message.strip())
+    if found is None:
+        return None
+    src, sport, dst, dport, protocol, verdict, direction, tier = found.groups()
+    return (ts, utc_ns(ts), restored(src), int(sport), restored(dst), int(dport), protocol, verdict, direction, tier)
+
+
+def fields_row(ts: str | None, fields: dict[str, Any]) -> Row | None:
+    """The row of a flow line with fields (v1.0.1 to v1.2.1); None when a field of it is missing."""
+    src, sport, dst, dport, protocol, verdict, direction, tier = (fields.get(name) for name in FLOW_FIELDS)
+    if not (isinstance(src, str) and isinstance(dst, str) and isinstance(verdict, str)):
+        return None
+    if not (isinstance(sport, int) and isinstance(dport, int)):
+        return None
+    return (ts, utc_ns(ts), restored(src), sport, restored(dst), dport, protocol, verdict, direction, tier)
+
+
+def record_row(ts: str | None, found: re.Match[str]) -> Row:
+    """The row of a CloudWatch record, as FLOW_RECORD found it."""
+    _, src, sport, dst, dport, protocol, verdict, tier = found.groups()
+    return (ts, utc_ns(ts), restored(src), int(sport), restored(dst), int(dport), protocol, verdict, None, tier)
+
+
+class FlowRows:
+    """Collects rows from both paths until a batch is full."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        self._spans: list[np.ndarray[Any, Any]] = []
+        self._rows: list[Row] = []
+        self._row_spans: list[Span] = []
+        self.total = 0
+
+    def add(self, row: Row, span: Span) -> None:
+        """One row of the tolerant path."""
+        self._rows.append(row)
+        self._row_spans.append(span)
+        self.total += 1
+
+    def extend(self, columns: dict[str, list[Any]], spans: np.ndarray[Any, Any]) -> None:
+        """Rows of the clean path: lists by column name, and their spans."""
+        if not len(spans):
+            return
+        for name, values in columns.items():
+            self._columns[name].extend(values)
+        self._spans.append(spans)
+        self.total += len(spans)
+
+    @property
+    def waiting(self) -> int:
+        """Rows not yet given out."""
+        return len(self._rows) + len(self._columns["ts"])
+
+    def batch(self) -> FlowBatch | None:
+        """All waiting rows in file order as one batch; None when there are none."""
+        if not self.waiting:
+            return None
+        spans = np.concatenate([*self._spans, np.array(self._row_spans, ENTRY_SPAN_DTYPE).reshape(-1)])
+        columns = self._columns
+        if self._rows:
+            for name, values in zip(COLUMNS, zip(*self._rows, strict=True), strict=True):
+                columns[name].extend(values)
+            order = np.argsort(spans["start"], kind="stable")
+            spans = spans[order]
+            columns = {name: [values[at] for at in order] for name, values in columns.items()}
+        first, last = spans[0], spans[-1]
+        whole = Span(int(first["start"]), int(last["end"]), int(first["first_line"]), int(last["last_line"]))
+        self._columns = {name: [] for name in COLUMNS}
+        self._spans, self._rows, self._row_spans = [], [], []
+        return FlowBatch(columns, spans, whole)

@@ -1,0 +1,150 @@
+"""kubelet.log, kubelet_service.txt and svc.log: host name, node IP, failed pod sandboxes, the services of a namespace.
+
+Lines of the journal (`journalctl -u kubelet`, short or short-iso-precise) or of /var/log/messages with klog inside;
+the unit as `systemctl cat kubelet` prints it; the table of `kubectl get svc`, which the collector asks for without a
+namespace, so that svc.log lists those of `default`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from formats.base import NO, Format, Record, Score
+from formats.hints import basename, scored
+from formats.line_search import lines_with, span_of
+from formats.node_records import address, fact, kubelet_flag, ns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from formats.base import Item
+    from formats.source import Source
+    from formats.text import Line
+
+_JOURNAL = re.compile(
+    r"^[ \t>]*(?P<ts>[A-Z][a-z]{2} +\d+ [\d:]{8}|\d{4}-\d\d-\d\dT[\d:.]+[+-][\d:]{4,5})"
+    r" (?P<host>[\w.-]+) (?:systemd|kubelet|kubelet-eks[\w.-]*)\[\d+\]: (?P<rest>.*)"
+)
+_JOURNAL_HEAD = re.compile(rb"^[ \t>]*\S[^\n]{6,60} (?:kubelet|kubelet-eks[\w.-]*)\[\d+\]: ", re.M)
+_TABLE_HEAD = re.compile(
+    rb"^[ \t>]*(?:NAMESPACE[ \t]+)?NAME[ \t]+TYPE[ \t]+CLUSTER-IP[ \t]+EXTERNAL-IP[ \t]+PORT\(S\)", re.M
+)
+_SERVICE = re.compile(
+    r"^[ \t>]*(?:(?P<namespace>[a-z0-9-]+)[ \t]+)?(?P<name>[a-z0-9-]+)[ \t]+(?:ClusterIP|NodePort|LoadBalancer)[ \t]+"
+    r"(?P<ip>[0-9a-fA-F.:]+)[ \t]+\S+[ \t]+(?P<ports>\d\S*)"
+)
+_PORT = re.compile(r"(\d+)(?::\d+)?/([A-Z]+)")
+_FLAG = re.compile(r"--(?:node-ip|hostname-override)=[^\s'\\]+")
+_POD = re.compile(r'\bpod="(?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9.-]+)"')
+_REGISTERED = re.compile(r'Successfully registered node"? (?:node=)?"?([a-z0-9.-]+)')
+_SANDBOX = re.compile(
+    r"(?:failed to setup network for sandbox|CreatePodSandbox|RunPodSandbox|networkPlugin cni failed)"
+)
+_WANTED = re.compile(
+    rb"kubelet[\w.-]*\[\d+\]: |--node-ip=|--hostname-override=|(?:ClusterIP|NodePort|LoadBalancer)[ \t]+[0-9a-fA-F]"
+)
+_NO_CONFIG = b"Unable to find KUBECONFIG, IGNORING POD DATA"
+_LEVELS = {"I": "info", "W": "warn", "E": "error", "F": "fatal"}
+
+
+def sniff(head: bytes, path: str) -> Score:
+    """Journal lines of the kubelet, its unit file, or the header of a services table."""
+    content = 0
+    if b"kubelet" in head and (
+        _JOURNAL_HEAD.search(head[:65536]) or (b"kubelet.service" in head and b"ExecStart=" in head)
+    ):
+        content = 70
+    elif (b"CLUSTER-IP" in head and _TABLE_HEAD.search(head)) or _NO_CONFIG in head[:1024]:
+        content = 66
+    named = basename(path) in ("kubelet.log", "kubelet_service.txt", "kubelet-eks_service.txt", "svc.log")
+    return scored(content, named=named, what="kubelet output") if content or named else NO
+
+
+def read(source: Source) -> Iterator[Item]:
+    """node_facts, `service_rule` per port of a service, one `log_event` per pod whose sandbox failed."""
+    seen: set[tuple[str, str]] = set()
+    failures: dict[str, Record] = {}
+    namespace = "default" if basename(source.path) == "svc.log" else None
+    for line in lines_with(source, _WANTED):
+        journal = _JOURNAL.match(line.text)
+        if journal is not None:
+            for name, value in _journal_facts(journal):
+                if (name, value) not in seen:
+                    seen.add((name, value))
+                    yield fact(span_of(line), name, value)
+            _sandbox(line, journal, failures)
+        service = None if journal else _SERVICE.match(line.text)
+        if service is not None:
+            yield from _ports(line, service, namespace)
+        for flag in _FLAG.finditer(line.text):
+            for record in kubelet_flag(span_of(line), flag[0].replace('"', "")):
+                key = (record.data["fact"], record.data["value"])
+                if key not in seen:
+                    seen.add(key)
+                    yield record
+    yield from failures.values()
+
+
+def _journal_facts(journal: re.Match[str]) -> Iterator[tuple[str, str]]:
+    yield "hostname", journal["host"]
+    registered = _REGISTERED.search(journal["rest"])
+    if registered is not None:
+        yield "node_name", registered[1]
+
+
+def _sandbox(line: Line, journal: re.Match[str], failures: dict[str, Record]) -> None:
+    """Failures repeat for hours: one record per pod, at its first line, with the count and the last time."""
+    rest = journal["rest"]
+    pod = _POD.search(rest) if _SANDBOX.search(rest) else None
+    if pod is None or rest[:1] not in ("E", "W"):
+        return
+    known = failures.get(pod[0])
+    if known is not None:
+        known.data["count"] += 1
+        known.data["last_ts"] = journal["ts"]
+        return
+    data: dict[str, Any] = {
+        "log": "kubelet",
+        "ts": journal["ts"],
+        "utc_ns": ns_of(journal["ts"]),
+        "level": _LEVELS[rest[0]],
+        "event": "sandbox-failed",
+        "msg": rest,
+        "namespace": pod["namespace"],
+        "pod": pod["name"],
+        "count": 1,
+        "last_ts": journal["ts"],
+    }
+    failures[pod[0]] = Record("log_event", data, span_of(line))
+
+
+def _ports(line: Line, service: re.Match[str], namespace: str | None) -> Iterator[Record]:
+    cluster_ip = address(service["ip"])
+    if cluster_ip is None:
+        return
+    for port, protocol in _PORT.findall(service["ports"]):
+        data: dict[str, Any] = {
+            "cluster_ip": cluster_ip,
+            "port": int(port),
+            "protocol": protocol,
+            "namespace": service["namespace"] or namespace,
+            "service": service["name"],
+            "port_name": None,
+            "pod_ip": None,
+            "pod_port": None,
+        }
+        yield Record("service_rule", data, span_of(line))
+
+
+FORMAT = Format(
+    name="kubelet-files",
+    title="Kubelet log, kubelet unit, services table",
+    sniff=sniff,
+    read=read,
+    quiet=True,
+    versions="kubelet 1.21 to 1.34; journalctl short and short-iso-precise; kubectl get svc",
+    about="Host name, node IP and node name; pods whose network could not be set up; service addresses.",
+    limits=("times of the short form have no year: utc_ns is null there",),
+    loses=("every other kubelet line",),
+)
