@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.collect import PINS
+from forensics.podstate import direction_of
 
 if TYPE_CHECKING:
     from forensics.context import Context
@@ -52,12 +53,27 @@ def remedy(number: str, context: Context, **more: str) -> str:
         "agent": node.agent_version or "unknown",
         "pins": PINS,
         "map": "ingress_map",
+        "delete": _delete_command(context),
         **more,
     }
+    names["direction"] = direction_of(names["map"])
     if "upgrade_needed" in entry:
         done = node.agent_version not in (None, entry["last"])
         names["upgrade"] = str(entry["upgrade_done" if done else "upgrade_needed"]).strip().format(**names)
     return str(entry["remedy"]).strip().format(**names)
+
+
+def _delete_command(context: Context) -> str:
+    """kubectl lines that delete every pod of the identifier that is known to run on this node."""
+    by_namespace: dict[str, list[str]] = {}
+    for pod in context.pod.local_pods:
+        by_namespace.setdefault(pod.namespace, []).append(pod.name)
+    lines = [
+        f"$ kubectl delete pod -n {space} {' '.join(sorted(names))}" for space, names in sorted(by_namespace.items())
+    ]
+    return (
+        "\n".join(lines) or f"$ kubectl delete pod -n <namespace> <every pod of {context.pod.identifier} on this node>"
+    )
 
 
 @lru_cache(maxsize=1)

@@ -85,7 +85,7 @@ def _headline(judged: Judged, affected: int, detectors: dict[str, dict[str, int]
         first = serious[0]
         who = "1 pod identifier" if affected == 1 else f"{affected} pod identifiers"
         cause = f" ({first.defect})" if first.defect else ""
-        return f"{first.severity}: {first.title}{cause}; {who} affected"
+        return f"{first.title}{cause}; {who} affected"
     if unknown:
         return f"nothing wrong found; {unknown} questions cannot be answered from this input"
     if not judged.outcomes:

@@ -45,6 +45,7 @@ def judge(case: Case) -> Judged:
         neighbours = Neighbours(node)
         for identifier in sorted(node.pods):
             context = Context(case, node, node.pods[identifier], neighbours)
+            context.pod.policies = context.intent.policy_names
             for detector in DETECTORS:
                 answer = _ask(detector, context, judged)
                 _orphan(node.pods[identifier], answer)

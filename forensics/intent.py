@@ -48,6 +48,11 @@ class Intent:
         node = self._node
         return policies_for(node.policy_objects, self._pod.identifier, self.version, node_ip=node.node_ip)
 
+    @property
+    def policy_names(self) -> list[str]:
+        """The policies as namespace/name, cluster policies by name alone."""
+        return [f"{each.namespace}/{each.name}" if each.namespace else each.name for each in self.policies]
+
     @cached_property
     def namespaces(self) -> set[str]:
         """Namespaces the identifier's pods live in, as far as that is known."""

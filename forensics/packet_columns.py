@@ -6,6 +6,8 @@ significant byte is the first octet).
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -188,8 +190,9 @@ def _parsed(name: str, text: str) -> bytes:
 def _dotted_quads(text: pl.Series) -> pl.Series:
     """uint32 of each `a.b.c.d` without leading zeros, signs or blanks; null for any other text."""
     octets = [pl.col("text").struct.field(f"field_{at}").cast(pl.UInt8, strict=False) for at in range(4)]
-    digits = pl.sum_horizontal((octet >= least).cast(pl.UInt32) for octet in octets for least in (10, 100))
-    number = pl.sum_horizontal(octet.cast(pl.UInt32) * (1 << (24 - 8 * at)) for at, octet in enumerate(octets))
+    # A part that is no octet is null and must make the whole null: sum_horizontal would pass over it.
+    digits = reduce(add, [(octet >= least).cast(pl.UInt32) for octet in octets for least in (10, 100)])
+    number = reduce(add, [octet.cast(pl.UInt32) * (1 << (24 - 8 * at)) for at, octet in enumerate(octets)])
     return (
         text.to_frame()
         .with_columns(pl.col("text").str.split_exact(".", 3), size=pl.col("text").str.len_bytes())

@@ -57,7 +57,9 @@ def entries(placed: Sequence[Placed], rules: Iterable[Rule], node: Net, family: 
         for arranged in orders:
             for net, states in _gathered(arranged, inherited, how):
                 key = key_text(net, family)
-                for state in states.values() if key is not None else ():
+                if key is None:
+                    continue
+                for state in states.values():
                     value = cache.get(state.ports)
                     if value is None:
                         value = cache[state.ports] = merged_slots(state.ports, how)

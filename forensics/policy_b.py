@@ -6,7 +6,7 @@ except. The ports of every /0 rule go to every entry; one /0 rule without ports 
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import chain, permutations
 from typing import TYPE_CHECKING
 
 from forensics.policy_a import Written
@@ -28,6 +28,8 @@ _Ports = tuple["Port", ...]
 #: Where the agent did not sort (to v1.0.4): every order of so many objects with so many rules, else two orders.
 _EVERY_ORDER_OF = 4
 _FEW_RULES = 1000
+#: Port lists that one CIDR keeps. To v1.0.7 the agent's lists double with every spelling of a network.
+_LISTS = 64
 
 
 def entries(placed: Sequence[Placed], rules: Sequence[Rule], node: Net, family: int, how: Behaviour) -> Written:
@@ -146,7 +148,7 @@ class _PortLists:
         self._how = how
         self._inherited = inherited
         self._kept: dict[str, list[_Ports]] = {}
-        self._wider: PrefixIndex[dict[str, list[_Ports]]] = PrefixIndex()
+        self._wider: PrefixIndex[tuple[str, dict[str, list[_Ports]]]] = PrefixIndex()
 
     def take(self, member: Placed, own: _Ports) -> list[_Ports]:
         """The lists of one rule: its own, what its CIDR has already, what wider networks have. Kept for the next."""
@@ -156,10 +158,14 @@ class _PortLists:
         if known is None or not wide:
             chunks.extend(self._from_wider(member))
         if self._how.merges_ports:
-            chunks = [tuple(dict.fromkeys(port for chunk in chunks for port in chunk))]
-        self._kept[member.text] = chunks
+            chunks = [tuple(dict.fromkeys(chain.from_iterable(chunks)))]
+        self._kept[member.text] = chunks = chunks[:_LISTS]
         if wide:
-            self._wider.put(member.net, {**(self._wider.get(member.net) or {}), member.text: chunks})
+            level = self._wider.get(member.net)
+            if level is None:
+                level = text_of(member.net), {}
+                self._wider.put(member.net, level)
+            level[1][member.text] = chunks
         return chunks
 
     def _from_wider(self, member: Placed) -> Iterable[_Ports]:
@@ -167,13 +173,14 @@ class _PortLists:
         if not self._how.sorts:
             return
         names: list[str] = []
-        for texts in self._wider.containing(member.net):
-            for text, chunks in texts.items():
-                if text != member.text:
-                    names.append(text_of(_net(text)))
-                    yield from chunks
+        for name, texts in self._wider.containing(member.net):
+            others = [chunks for text, chunks in texts.items() if text != member.text]
+            if others:
+                names.append(name)
+            for chunks in others:
+                yield from chunks
         if names:
-            self._inherited[text_of(member.net)] = tuple(dict.fromkeys(names))
+            self._inherited[text_of(member.net)] = tuple(names)
 
 
 def _write(out: dict[str, set[Outcome]], refused: set[str], text: str, family: int, value: set[Outcome]) -> None:

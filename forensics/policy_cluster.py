@@ -48,8 +48,9 @@ def entries(placed: Sequence[Placed], node: Net, family: int, how: Behaviour) ->
     for arranged in orders or ():
         for net, values in _gathered(arranged, inherited):
             key = key_text(net, family)
-            for slots in values if key is not None else ():
-                outcomes.setdefault(key, set()).add(Outcome((), tuple(sorted(slots.values()))))
+            if key is not None:
+                found = {Outcome((), tuple(sorted(slots.values()))) for slots in values}
+                outcomes.setdefault(key, set()).update(found)
     refused = {text for group in groups for text in group.texts if key_text(group.net, family) is None}
     return Written(outcomes, inherited, tuple(sorted(refused)))
 

@@ -125,6 +125,7 @@ def key_text(net: Net, family: int) -> str | None:
     return text_of(Net(6, net.prefix, net.network << _V6_TAIL_BITS, 0))
 
 
+@lru_cache(maxsize=200_000)
 def text_of(net: Net) -> str:
     """A network in canonical text."""
     address = ipaddress.IPv4Address(net.network) if net.family == 4 else ipaddress.IPv6Address(net.network)

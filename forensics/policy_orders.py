@@ -115,7 +115,7 @@ def arrangements(
 def _varied(groups: Sequence[Group], families: Sequence[Sequence[int]], near: Sequence[int]) -> Iterator[list[Group]]:
     yield list(groups)
     choices = [
-        product(*(((index, members) for members in permutations(groups[index].members)) for index in family))
+        product(*[[(index, members) for members in permutations(groups[index].members)] for index in family])
         for family in families
     ]
     for step in zip_longest(*choices, fillvalue=()):

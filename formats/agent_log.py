@@ -34,8 +34,10 @@ FORMAT = Format(
     versions="agent v1.0.1 to v1.4.1 and main after it",
     about=(
         "The network policy agent's log: starts, recovered maps with their IDs and sizes, map writes, policy events, "
-        "probes attached, conntrack clean-ups, panics, and flow lines when policy event logging is enabled. Reads whole "
-        "files of any size and pasted pieces: several records on a line, a lost first brace, records torn over lines or "
+        "probes attached, conntrack clean-ups, panics, and flow lines when policy event logging is enabled. "
+        "Reads whole "
+        "files of any size and pasted pieces: several records on a line, a lost first brace, records torn "
+        "over lines or "
         "pretty-printed, curled quotes, invalid escapes, a cut end."
     ),
     limits=(
@@ -47,7 +49,8 @@ FORMAT = Format(
     ),
     loses=(
         "The number of a protocol the agent prints as UNKNOWN.",
-        "Flow lines the agent never wrote: policy event logging is off by default, and events lost when the ring buffer "
+        "Flow lines the agent never wrote: policy event logging is off by default, and events lost when the "
+        "ring buffer "
         "overflows leave no trace.",
         "Trailing zero octets of IPv4 addresses are dropped by the agent in flow lines; they are put back.",
         "Key bytes that are no UTF-8: the encoder writes U+FFFD for them.",

@@ -259,6 +259,7 @@ class _Table:
         self.spans: list[np.ndarray[Any, Any]] = []
         self.known: list[np.ndarray[Any, Any]] = []
         self.faults: dict[str, list[Span]] = {}
+        self.left_out: dict[str, list[Span]] = {}
         self.named: list[Problem] = []
         self.lost = 0
         self.gap = 0
@@ -290,7 +291,10 @@ class _Table:
         if not part.key or len(part.key) != self.key_size:
             self.lost += 1
             what = part.fault or f"key of {len(part.key)} bytes in a dump with keys of {self.key_size}"
-            self.named.append(Problem(what, part.span, "record left out", "one entry"))
+            spans = self.left_out.setdefault(what, [])
+            spans.append(part.span)
+            if len(spans) <= _NAMED:
+                self.named.append(Problem(what, part.span, "record left out", "one entry"))
             return
         value, fault = part.value, part.fault
         if value is not None and part.fill and self.value_size is not None and len(value) <= self.value_size:
@@ -324,6 +328,10 @@ class _Table:
     def problems(self, *, keys_only: bool) -> Iterator[Problem]:
         """What was lost, in the order of the text; many of one kind are counted."""
         yield from self.named
+        for fault, spans in self.left_out.items():
+            if (rest := len(spans) - _NAMED) > 0:
+                where = Span(spans[0].start, spans[-1].end, spans[0].first_line, spans[-1].last_line)
+                yield Problem(f"{fault} ({rest} more records)", where, "records left out", f"{rest} entries")
         for fault, spans in self.faults.items():
             if fault == _NO_VALUE and keys_only:
                 continue

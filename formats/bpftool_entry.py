@@ -49,7 +49,7 @@ class Entry:
         self.closed = self.stated = False
         (self.key if self.stage == "key" else self.value).append(data)
         if damaged:
-            self.damaged = f"a row of the {self.stage} is cut or damaged (line {line.number})"
+            self.damaged = f"a row of the {self.stage} is cut or damaged"
 
     def zeros(self, line: Line, kind: str, amount: int) -> None:
         """Stated zeros: so many rows, so many bytes, or the rest of the value."""
@@ -64,7 +64,7 @@ class Entry:
     def omitted(self, line: Line) -> None:
         """A part of the entry was left out without saying what it was."""
         self.last = line
-        self.damaged = f"the text leaves out a part of the {self.stage} (line {line.number})"
+        self.damaged = f"the text leaves out a part of the {self.stage}"
 
     def take_key(self) -> list[bytes]:
         """The rows at the end of the value that are the next entry's key; its `key:` line is missing."""

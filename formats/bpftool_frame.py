@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from formats.hexdump import Frame, frame_of, marked_rows
 
@@ -12,9 +13,12 @@ _BROKEN = re.compile(
 _INLINE = re.compile(
     rb"([ \t>]{0,16})key: ([0-9a-f ]*[0-9a-f])(  ?|\r?\n[ \t>]{0,16})value: ([0-9a-f ]*[0-9a-f])(\r?\n)"
 )
+_NEXT = re.compile(
+    rb"key:(?:\r?\n| [0-9a-f]{2}(?: {1,2}[0-9a-f]{2})*(?: {1,2}value:|\r?\n))|Found [0-9]{1,12} elements?\r?(?:\n|$)"
+)
+_WIDE_GAP = re.compile(rb"[0-9a-f]  [0-9a-f]")
 #: A field behind its label has at most one row.
 _INLINE_LIMIT = 16
-_PAIR = re.compile(rb"[0-9a-f]{2}")
 
 
 def frame_at(data: bytes, at: int) -> tuple[Frame, bytes] | None:
@@ -24,20 +28,32 @@ def frame_at(data: bytes, at: int) -> tuple[Frame, bytes] | None:
     """
     if match := _BROKEN.match(data, at):
         prefix, eol, key, value = match.groups()
-        gap = b"  " if re.search(rb"[0-9a-f]  [0-9a-f]", key + value) else b" "
-        sizes = (len(_PAIR.findall(key)), len(_PAIR.findall(value)))
-        rows = [marked_rows(size, prefix, eol, gap) for size in sizes]
-        marked = prefix + b"key:" + eol + rows[0] + eol + prefix + b"value:" + eol + rows[1] + eol
+        fields = key.replace(b">", b" "), value.replace(b">", b" ")
     elif match := _INLINE.match(data, at):
         prefix, key, between, value, eol = match.groups()
-        if b"\n" in between and between != eol + prefix:
+        if (b"\n" in between and between != eol + prefix) or max(len(key.split()), len(value.split())) > _INLINE_LIMIT:
             return None
-        sizes = (len(_PAIR.findall(key)), len(_PAIR.findall(value)))
-        gap = b"  " if re.search(rb"[0-9a-f]  [0-9a-f]", key + b"|" + value) else b" "
-        rows = [marked_rows(size, b"", eol, gap) for size in sizes]
-        marked = prefix + b"key: " + rows[0] + between + b"value: " + rows[1] + eol
-        if max(sizes) > _INLINE_LIMIT:
-            return None
+        fields = key, value
     else:
         return None
-    return (frame_of(marked, *sizes), prefix) if min(sizes) else None
+    sizes = len(fields[0].split()), len(fields[1].split())
+    wide = _WIDE_GAP.search(key) is not None or _WIDE_GAP.search(value) is not None
+    labels = None if match.re is _BROKEN else between
+    return _frame(sizes, prefix, eol, b"  " if wide else b" ", labels), prefix
+
+
+@lru_cache(maxsize=64)
+def _frame(sizes: tuple[int, int], prefix: bytes, eol: bytes, gap: bytes, between: bytes | None) -> Frame:
+    """`between`: what stands between key and value when both follow their labels; None for rows of their own."""
+    if between is None:
+        key, value = (marked_rows(size, prefix, eol, gap) for size in sizes)
+        marked = prefix + b"key:" + eol + key + eol + prefix + b"value:" + eol + value + eol
+    else:
+        key, value = (marked_rows(size, b"", eol, gap) for size in sizes)
+        marked = prefix + b"key: " + key + between + b"value: " + value + eol
+    return frame_of(marked, *sizes)
+
+
+def goes_on(data: bytes, at: int, prefix: bytes) -> bool:
+    """Whether another entry or the trailer starts at `at`, so that the entry before it is whole."""
+    return data.startswith(prefix, at) and _NEXT.match(data, at + len(prefix)) is not None

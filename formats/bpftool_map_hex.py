@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from formats.base import NO, Format, Record, Score
 from formats.bpftool_dump import Block, Draft, Gap, Loose, Stated
 from formats.bpftool_entry import Entry, span_of
-from formats.bpftool_frame import frame_at
+from formats.bpftool_frame import frame_at, goes_on
 from formats.bpftool_names import Target, command, heading, of_path, sizes_of_name
 from formats.elision import elision
 from formats.hexdump import decode_run, fixed_spans, read_row
 from formats.text import Line, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from formats.base import Item
     from formats.source import Source
@@ -88,11 +88,11 @@ class Reader:
         number = 1
         for offset, piece in self.source.line_chunks():
             self.line_ended = piece.endswith(b"\n")
-            yield from self._piece(piece, offset, number)
-            number += piece.count(b"\n")
+            number = yield from self._piece(piece, offset, number)
         yield from self._flush(at_end=True)
 
-    def _piece(self, piece: bytes, offset: int, number: int) -> Iterator[Item]:
+    def _piece(self, piece: bytes, offset: int, number: int) -> Generator[Item, None, int]:
+        """Items of a piece of whole lines; returns the number of the line behind it."""
         at = 0
         size = len(piece)
         while at < size:
@@ -102,7 +102,8 @@ class Reader:
             cut = piece.find(b"\n", at)
             end = size if cut < 0 else cut
             yield from self._line(Line(offset + at, offset + end, number, clean(piece[at:end])))
-            at, number = end + 1, number + 1
+            at, number = end + 1, number + (cut >= 0)
+        return number
 
     def _run(self, piece: bytes, at: int, offset: int, number: int) -> tuple[int, int] | None:
         """Take a run of clean entries; (bytes, lines) taken, None when there is none here."""
@@ -112,7 +113,7 @@ class Reader:
         run = decode_run(frame, piece, at)
         count = len(run.keys)
         # the last one is whole only if the text goes on as it does after a whole entry
-        if not piece.startswith((prefix + b"key:", prefix + b"Found "), at + count * frame.stride):
+        if not goes_on(piece, at + count * frame.stride, prefix):
             count -= 1
         if count <= 0:
             return None

@@ -24,7 +24,7 @@ _MAP_FILE = re.compile(
     r"cali_(?:v4_|v6_|state|jump|prog|counters|iface|ifstate|ctlb|qos|events|profiling|xdp|log_filter|rule_ctrs)[a-z0-9_]*"
 )
 _SIGNS: tuple[Sign, ...] = (
-    ("map", re.compile(rb"(?:\bname |/globals/|\bpinned \S{1,200}/)(cali_[a-z][a-z0-9_]*)")),
+    ("map", re.compile(rb"(?:\bname |/globals/|\bpinned \S{1,200}/)(cali_(?!tc_|xdp_)[a-z][a-z0-9_]*)")),
     ("program", re.compile(rb"(?:\bname |[ /])((?:calico|cali_tc|cali_xdp)_[a-z][a-z0-9_]*)")),
     ("iptables chain", re.compile(rb"^[ \t>]*(?::cali-\S+ |-N cali-)|^Chain cali-", re.M)),
     ("host interface", re.compile(rb"\bdev cali[0-9a-f]{11}\b")),
@@ -37,7 +37,7 @@ def sniff(head: bytes, path: str) -> Score:
     """A file named for one of the maps that holds a dump, or names of Calico in text."""
     dumped = map_of_path(head, path, _MAP_FILE)
     if dumped is not None:
-        return Score(90, f"dump of Calico's map {dumped}, by name and content")
+        return Score(96, f"dump of Calico's map {dumped}, by name and content")
     return Score(50, "names of Calico's maps, programs or chains") if has_sign(head, _LITERALS, _SIGNS) else NO
 
 

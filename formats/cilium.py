@@ -62,7 +62,7 @@ def sniff(head: bytes, path: str) -> Score:
     """A file named for one of the maps that holds a dump, or names and tables of Cilium in text."""
     dumped = map_of_path(head, path, _MAP_FILE)
     if dumped is not None:
-        return Score(90, f"dump of Cilium's map {dumped}, by name and content")
+        return Score(96, f"dump of Cilium's map {dumped}, by name and content")
     return Score(55, "names or tables of Cilium") if has_sign(head, _LITERALS, _SIGNS) else NO
 
 
@@ -74,7 +74,7 @@ def read(source: Source) -> Iterator[Item]:
 def sniff_json(head: bytes, path: str) -> Score:
     """Keys of Cilium's API or of the types of its maps; a Kubernetes object is none of them."""
     if head.lstrip()[:1] in (b"[", b"{") and (dumped := map_of_path(head, path, _MAP_FILE)) is not None:
-        return Score(95, f"dump of Cilium's map {dumped}, by name and content")
+        return Score(96, f"dump of Cilium's map {dumped}, by name and content")
     if b'"apiVersion"' in head or not has_sign(head, _JSON_LITERALS, _JSON_SIGNS):
         return NO
     return Score(85 if begins_as_json(head) else 55, "JSON of Cilium's API or maps")

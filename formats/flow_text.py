@@ -22,15 +22,18 @@ BATCH_ROWS = 65_536
 #: A flow message with its values in it (v1.2.2 and later), IPv4 and IPv6 punctuation. Groups: COLUMNS from src on.
 FLOW_MESSAGE = re.compile(
     r"Flow Info:\s+Src IP:\s*(\S+)\s+Src Port:\s*(\d+)\s+Dest IP:\s*(\S+)\s+Dest Port:\s*(\d+)\s+"
-    r"Proto:?\s*(\S(?:.*?\S)?)\s+Verdict:?\s*([^\s,]+)(?:,?\s+Direction:?\s*(\w+))?(?:,?\s*Tier:?\s*([^\s,\"]+))?"
+    r"Proto:?\s*(\S(?:.{0,40}?\S)?)\s+Verdict:?\s*([^\s,]+)(?:,?\s+Direction:?\s*(\w+))?(?:,?\s*Tier:?\s*([^\s,\"\\]+))?"
 )
 #: A record as published to CloudWatch Logs; the tier since v1.3.0, never a direction. The node comes first.
 FLOW_RECORD = re.compile(
-    r"(?:Node:\s*([^;\s]*)\s*;\s*)?SIP:\s*([^;\s]+)\s*;\s*SPORT:\s*(\d+)\s*;\s*DIP:\s*([^;\s]+)\s*;\s*DPORT:\s*(\d+)\s*;\s*"
-    r"PROTOCOL:\s*([^;]+?)\s*;\s*PolicyVerdict:\s*([\w/]+)(?:\s*;\s*Tier:\s*(\w+))?"
+    r"(?:Node:\s*([^;\s]{0,253})\s*;\s*)?SIP:\s*([^;\s]+)\s*;\s*SPORT:\s*(\d+)\s*;\s*DIP:\s*([^;\s]+)\s*;\s*DPORT:\s*(\d+)\s*;\s*"
+    r"PROTOCOL:\s*([^;]{1,40}?)\s*;\s*PolicyVerdict:\s*([\w/]+)(?:\s*;\s*Tier:\s*(\w+))?"
 )
 #: Field names of v1.0.1 to v1.2.1, in the order of COLUMNS from src on.
 FLOW_FIELDS = ("Src IP", "Src Port", "Dest IP", "Dest Port", "Proto", "Verdict", "Direction", "Tier")
+#: Verdicts and tiers of all versions (events.go); None where a form has no tier.
+VERDICTS = frozenset({"ACCEPT", "DENY", "EXPIRED/DELETED"})
+TIERS = frozenset({"ERROR", "ADMIN", "NETWORK_POLICY", "BASELINE", "DEFAULT", None})
 _QUAD = re.compile(r"\d{1,3}(?:\.\d{1,3}){0,2}")
 
 Row = tuple[Any, ...]

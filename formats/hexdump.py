@@ -18,7 +18,11 @@ import numpy as np
 from formats.base import ENTRY_SPAN_DTYPE
 
 #: Text compared at a time: small enough that its arrays stay in the cache of one core.
-_BLOCK_BYTES = 160 * 1024
+_BLOCK_BYTES = 120 * 1024
+#: Digit of a character; 255 for one that is none. bpftool writes lower case only.
+_VALUES = np.full(256, 255, np.uint8)
+_VALUES[list(b"0123456789abcdef")] = np.arange(16)
+_VALUES.flags.writeable = False
 #: In a marked frame text: a hex digit of the entry.
 DIGIT = b"\x00"
 
@@ -107,42 +111,43 @@ def decode_run(frame: Frame, data: bytes, at: int) -> Run:
     """Every consecutive entry from offset `at` whose text has exactly the frame; the run may be empty."""
     limit = (len(data) - at) // frame.stride
     size = frame.key_size + frame.value_size
-    keys: list[np.ndarray[Any, Any]] = []
-    values: list[np.ndarray[Any, Any]] = []
+    keys = np.empty((limit, frame.key_size), np.uint8)
+    values = np.empty((limit, frame.value_size), np.uint8)
+    differs = np.empty(frame.per_block * frame.stride, bool)
     done = 0
     while done < limit:
         count = min(frame.per_block, limit - done)
         text = np.frombuffer(data, np.uint8, count * frame.stride, at + done * frame.stride)
-        clean, digits = _digits(frame, text, count, 2 * size)
-        pairs = digits[: clean * size]
+        clean, digits = _digits(frame, text, count, differs[: len(text)])
+        pairs = digits[: 2 * clean * size].view("<u2")
         both = ((pairs << 4) | (pairs >> 8)).astype(np.uint8).reshape(clean, size)
-        keys.append(both[:, : frame.key_size])
-        values.append(both[:, frame.key_size :])
+        keys[done : done + clean] = both[:, : frame.key_size]
+        values[done : done + clean] = both[:, frame.key_size :]
         done += clean
         if clean < count:
             break
-    if not keys:
-        return Run(np.zeros((0, frame.key_size), np.uint8), np.zeros((0, frame.value_size), np.uint8))
-    return Run(np.concatenate(keys), np.concatenate(values))
+    if done < limit // 2:
+        return Run(keys[:done].copy(), values[:done].copy())
+    return Run(keys[:done], values[:done])
 
 
-def _digits(frame: Frame, text: np.ndarray[Any, Any], count: int, per_entry: int) -> tuple[int, np.ndarray[Any, Any]]:
-    """How many entries from the start are clean, and their digits as pairs: u2 with the high digit first."""
-    length = count * frame.stride
-    odd = np.flatnonzero(text != frame.template[:length])
+def _digits(
+    frame: Frame, text: np.ndarray[Any, Any], count: int, differs: np.ndarray[Any, Any]
+) -> tuple[int, np.ndarray[Any, Any]]:
+    """How many entries from the start are clean, and their digits one a byte, the high one of a pair first."""
+    np.not_equal(text, frame.template[: len(text)], out=differs)
+    odd = np.flatnonzero(differs)
     where = frame.columns[odd]
     chars = text[odd]
-    digit = (chars & 15) + 9 * (chars >> 6)
-    valid = ((chars - ord("0")) < 10) | ((chars - ord("a")) < 6)
-    valid &= where >= 0
+    digit = _VALUES[chars]
     clean = count
-    if not valid.all():
-        first = int(np.argmin(valid))
+    if len(odd) and (int(digit.max()) > 15 or int(where.min()) < 0):
+        first = int(np.argmax((digit > 15) | (where < 0)))
         clean = int(odd[first]) // frame.stride
         where, digit = where[:first], digit[:first]
-    digits = np.zeros(count * per_entry, np.uint8)
+    digits = np.zeros(count * 2 * (frame.key_size + frame.value_size), np.uint8)
     digits[where] = digit
-    return clean, digits.view("<u2")
+    return clean, digits
 
 
 def fixed_spans(frame: Frame, count: int, start: int, first_line: int) -> np.ndarray[Any, Any]:

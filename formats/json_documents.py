@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Deeper brackets are junk: the deepest document read here (`crictl inspect`) has 12 levels.
 DEPTH = 64
+#: Places of damage kept apart in one document; later ones are counted into the last.
+TEARS = 256
 
 _BLANK = rb"(?:[ \t\r\n]|\x1b\[[0-9;]*[A-Za-z]|\xef\xbb\xbf)"
 _QUOTED_BLANK = rb"(?:" + _BLANK + rb"|>)*"
@@ -43,7 +45,8 @@ def documents(data: bytes) -> Iterator[Document]:
     at = 0
     straight = _straight_quotes(data)
     while start := _START.search(straight, at):
-        parser = _Parser(straight, start.end() - len(start[0].lstrip(b" \t>")), fragment=start[0][-1:] not in b"{[")
+        bracket = start[0] in (b"{", b"[")
+        parser = _Parser(straight, start.start() if bracket else start.end(), fragment=not bracket)
         at = max(parser.run(), start.end())
         if parser.root is not None:
             yield parser.document()
@@ -67,6 +70,7 @@ class _Parser:
         self.implicit: set[int] = set()
         self.string: Node | None = None
         self.fresh = False
+        self.marked = 0
         self.dots: list[tuple[int, int]] = []
         self.tears: list[tuple[int, int]] = []
         self.foreign_text: list[tuple[int, int]] = []
@@ -111,7 +115,8 @@ class _Parser:
         elif kind == "word":
             self._add(Node(_WORDS[token], start, end))
         elif kind == "dots":
-            self.dots.append((start, end))
+            if len(self.dots) < TEARS:
+                self.dots.append((start, end))
             self._mark()
         elif kind == "comma":
             if self.string is not None or (self.keys and self.keys[-1] is not None):
@@ -179,7 +184,7 @@ class _Parser:
                 self._tear(end - 1, end)
                 return
             self.stack[-1].cut = True
-            self.tears.append((end - 1, end - 1))
+            self._note(end - 1)
             self._pop(end)
         closed = self.stack[-1]
         was_implicit = self._is_implicit()
@@ -191,9 +196,10 @@ class _Parser:
 
     def _pop(self, end: int) -> None:
         self.stack.pop().end = end
+        self.marked = min(self.marked, len(self.stack))
         if self.keys.pop() is not None or self.string is not None:
             self.string = None
-            self.tears.append((end - 1, end - 1))
+            self._note(end - 1)
 
     def _junk(self, kind: str, start: int, end: int) -> int:
         if kind == "broken" or not self.fresh:
@@ -201,19 +207,25 @@ class _Parser:
             return end
         stop = self.data.find(b"\n", start)
         end = len(self.data) if stop < 0 else stop
-        self.foreign_text.append((start, end))
+        if len(self.foreign_text) < TEARS:
+            self.foreign_text.append((start, end))
         return end
 
     def _tear(self, start: int, end: int) -> None:
-        if self.tears and not self.data[self.tears[-1][1] : start].strip():
+        if self.tears and (len(self.tears) >= TEARS or not self.data[self.tears[-1][1] : start].strip()):
             start = self.tears.pop()[0]
         self.tears.append((start, end))
         self._mark()
 
+    def _note(self, at: int) -> None:
+        if len(self.tears) < TEARS:
+            self.tears.append((at, at))
+
     def _mark(self) -> None:
         self.string = None
-        for node in self.stack:
+        for node in self.stack[self.marked :]:
             node.cut = True
+        self.marked = len(self.stack)
         if self.keys:
             self.keys[-1] = None
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from formats.source import Source
 
 #: More of one file is not read: the largest node file met, `crictl inspect` of 200 containers, has 6 MiB.
-LIMIT = 64 * 1024 * 1024
-#: Places of damage in one document that are told one by one.
-TEARS = 8
+LIMIT = 16 * 1024 * 1024
+#: Places of one kind of damage in one document that are told one by one.
+TOLD = 8
 
 _CALL = re.compile(rb"(?:localhost|127\.0\.0\.1|\[?::1\]?):(\d{2,5})/(v1/[a-z-]+)")
 
@@ -63,38 +63,27 @@ class JsonSource:
         """What is wrong with the documents a reader has used: cut, elided, text in between, past LIMIT."""
         for document in used:
             if document.fragment:
+                at = self.at(document.root)
                 yield Problem(
-                    f"{what} begins in the middle of an object",
-                    self.at(document.root),
-                    "what is whole was read",
-                    "its beginning",
+                    f"{what} begins in the middle of an object", at, "what is whole was read", "its beginning"
                 )
-            for start, end in document.dots:
-                lost = "what the dots stand for"
-                yield Problem(f"{what} is elided (`...`)", self.index.span(start, end), "what is shown was read", lost)
-            yield from self._tears(document, what)
-            for start, end in document.foreign_text:
-                where = self.index.span(start, end)
-                yield Problem(f"text that is not JSON inside {what}", where, "passed over", "nothing known")
+            done, lost = "what is shown was read", "what the dots stand for"
+            yield from self._places(document.dots, f"{what} is elided (`...`)", done, lost)
+            done, lost = "what came before, and what could be read after, was kept", "what stood at the damage"
+            yield from self._places(document.tears, f"{what} is cut or damaged", done, lost)
+            told = f"text that is not JSON inside {what}"
+            yield from self._places(document.foreign_text, told, "passed over", "nothing known")
         if self.cut_at_limit:
             done = f"its first {LIMIT} bytes were read"
             yield Problem(f"{what} is larger than {LIMIT} bytes", None, done, "what comes after")
 
-    def _tears(self, document: Document, what: str) -> Iterator[Problem]:
-        for start, end in document.tears[:TEARS]:
-            yield Problem(
-                f"{what} is cut or damaged",
-                self.index.span(start, end),
-                "what came before, and what could be read after, was kept",
-                "what stood at the damage",
-                "ask for the file again",
-            )
-        more = document.tears[TEARS:]
+    def _places(self, places: list[tuple[int, int]], what: str, done: str, lost: str) -> Iterator[Problem]:
+        for start, end in places[:TOLD]:
+            yield Problem(what, self.index.span(start, end), done, lost)
+        more = places[TOLD:]
         if more:
             where = self.index.span(more[0][0], more[-1][1])
-            yield Problem(
-                f"{what} is damaged in {len(more)} further places", where, "what could be read was kept", "part"
-            )
+            yield Problem(f"{what}, in {len(more)} or more further places", where, done, lost)
 
     def twice(self, used: list[Document], what: str) -> Iterator[Problem]:
         """A Problem when one file holds more than one document: an interrupted collector run was appended to."""

@@ -288,8 +288,8 @@ def _field(title: str) -> str:
     return first[:1].lower() + first[1:] + "".join(rest)
 
 
-K8S_DESCRIBE = Format(
-    name="k8s_describe",
+FORMAT = Format(
+    name="k8s-describe",
     title="kubectl describe of policy endpoints, pods and aws-node",
     sniff=sniff,
     read=read,

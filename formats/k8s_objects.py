@@ -116,6 +116,8 @@ def _items(loaded: Loaded) -> Iterator[Item]:
             "a part of an object without apiVersion and kind", span, "kept as it stands", "whose it is",
             "paste the object from its first line",
         )  # fmt: skip
+    elif loaded.cut or loaded.list_kind is not None:
+        yield Problem("an item of a List that is no object", loaded.span, "left out", "the item")
     elif loaded.faults:
         pass
     elif isinstance(value, dict) and ("apiVersion" in value or "kind" in value):
@@ -310,8 +312,8 @@ def _other_group(value: dict[str, Any], loaded: Loaded) -> Problem:
     )
 
 
-K8S_OBJECTS = Format(
-    name="k8s_objects",
+FORMAT = Format(
+    name="k8s-objects",
     title="Kubernetes manifests (YAML and JSON)",
     sniff=sniff,
     read=read,

@@ -91,15 +91,18 @@ def _table(header: Line | None, rows: list[Line], resource: str | None) -> Itera
     marks = list(_TITLES.finditer(text))
     titles = tuple(mark[0] for mark in marks)
     cells = []
+    problems = []
     for row in rows:
         cut = _cells(row.text.expandtabs(8), titles, tuple(mark.start() for mark in marks))
         if cut is None:
             where = Span(row.start, row.end, row.number, row.number)
             what = f"kubectl get: a row that does not fit its header: {row.text.strip()[:80]!r}"
-            yield Problem(what, where, "left out", "the row")
+            problems.append(Problem(what, where, "left out", "the row"))
         else:
             cells.append((row, cut))
     kind = _kind(titles, resource, [cut for _, cut in cells])
+    if kind is not None:
+        yield from problems
     for row, cut in cells:
         where = Span(row.start, row.end, row.number, row.number)
         if kind == "Pod":
@@ -171,8 +174,8 @@ def _some(cell: str | None) -> str | None:
     return None if cell in (None, "", "<none>", "<unknown>") else cell
 
 
-K8S_TABLES = Format(
-    name="k8s_tables",
+FORMAT = Format(
+    name="k8s-tables",
     title="kubectl get tables",
     sniff=sniff,
     read=read,

@@ -154,7 +154,7 @@ def _list(
     data = piece.text.data
     first, stop, indent = where
     marks = [match.start() for match in re.compile(rb"(?m)^ {%d}- " % indent).finditer(data, first, stop)]
-    if not all(_ITEM_HEAD.match(data, mark) for mark in marks):
+    if not all(_ITEM_HEAD.match(data, mark) for mark in marks[: -1 if cut else None]):
         yield from _one(piece, memo)
         return
     attributes, _ = _read(head, memo)
@@ -209,6 +209,7 @@ def _whole_list(piece: _Piece, built: Built) -> Iterator[Loaded]:
             _moved(fault, piece.line, depth) for fault in built.faults if fault.path[:depth] == (*prefix, number)
         ]
         loaded.last = number == len(items) - 1
+        loaded.cut = loaded.last and bool(prefix) and "kind" not in attributes
         yield loaded
 
 

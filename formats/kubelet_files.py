@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from formats.base import NO, Format, Record, Score
+from formats.base import NO, Format, Record, Score, Span
 from formats.hints import basename, scored
 from formats.line_search import lines_with, span_of
 from formats.node_records import address, fact, kubelet_flag, ns_of
+from formats.text import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ _JOURNAL = re.compile(
     r"^[ \t>]*(?P<ts>[A-Z][a-z]{2} +\d+ [\d:]{8}|\d{4}-\d\d-\d\dT[\d:.]+[+-][\d:]{4,5})"
     r" (?P<host>[\w.-]+) (?:systemd|kubelet|kubelet-eks[\w.-]*)\[\d+\]: (?P<rest>.*)"
 )
-_JOURNAL_HEAD = re.compile(rb"^[ \t>]*\S[^\n]{6,60} (?:kubelet|kubelet-eks[\w.-]*)\[\d+\]: ", re.M)
+_JOURNAL_HEAD = re.compile(rb"^[ \t>]*\S[^\n]{6,300} (?:kubelet|kubelet-eks[\w.-]*)\[\d+\]: ", re.M)
 _TABLE_HEAD = re.compile(
     rb"^[ \t>]*(?:NAMESPACE[ \t]+)?NAME[ \t]+TYPE[ \t]+CLUSTER-IP[ \t]+EXTERNAL-IP[ \t]+PORT\(S\)", re.M
 )
@@ -35,6 +36,10 @@ _SERVICE = re.compile(
     r"(?P<ip>[0-9a-fA-F.:]+)[ \t]+\S+[ \t]+(?P<ports>\d\S*)"
 )
 _PORT = re.compile(r"(\d+)(?::\d+)?/([A-Z]+)")
+_LITERALS = (
+    *(b"--node-ip=", b"--hostname-override=", b"Successfully registered", b"for sandbox", b"PodSandbox", b"cni failed"),
+    *(b"ClusterIP", b"NodePort", b"LoadBalancer"),
+)
 _FLAG = re.compile(r"--(?:node-ip|hostname-override)=[^\s'\\]+")
 _POD = re.compile(r'\bpod="(?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9.-]+)"')
 _REGISTERED = re.compile(r'Successfully registered node"? (?:node=)?"?([a-z0-9.-]+)')
@@ -42,7 +47,8 @@ _SANDBOX = re.compile(
     r"(?:failed to setup network for sandbox|CreatePodSandbox|RunPodSandbox|networkPlugin cni failed)"
 )
 _WANTED = re.compile(
-    rb"kubelet[\w.-]*\[\d+\]: |--node-ip=|--hostname-override=|(?:ClusterIP|NodePort|LoadBalancer)[ \t]+[0-9a-fA-F]"
+    rb"--node-ip=|--hostname-override=|Successfully registered node|setup network for sandbox|CreatePodSandbox"
+    rb"|RunPodSandbox|networkPlugin cni failed|(?:ClusterIP|NodePort|LoadBalancer)[ \t]+[0-9a-fA-F]"
 )
 _NO_CONFIG = b"Unable to find KUBECONFIG, IGNORING POD DATA"
 _LEVELS = {"I": "info", "W": "warn", "E": "error", "F": "fatal"}
@@ -66,13 +72,14 @@ def read(source: Source) -> Iterator[Item]:
     seen: set[tuple[str, str]] = set()
     failures: dict[str, Record] = {}
     namespace = "default" if basename(source.path) == "svc.log" else None
-    for line in lines_with(source, _WANTED):
+    yield from _hostname(source)
+    for line in lines_with(source, _WANTED, _LITERALS):
         journal = _JOURNAL.match(line.text)
         if journal is not None:
-            for name, value in _journal_facts(journal):
-                if (name, value) not in seen:
-                    seen.add((name, value))
-                    yield fact(span_of(line), name, value)
+            registered = _REGISTERED.search(journal["rest"])
+            if registered is not None and ("node_name", registered[1]) not in seen:
+                seen.add(("node_name", registered[1]))
+                yield fact(span_of(line), "node_name", registered[1])
             _sandbox(line, journal, failures)
         service = None if journal else _SERVICE.match(line.text)
         if service is not None:
@@ -86,11 +93,17 @@ def read(source: Source) -> Iterator[Item]:
     yield from failures.values()
 
 
-def _journal_facts(journal: re.Match[str]) -> Iterator[tuple[str, str]]:
-    yield "hostname", journal["host"]
-    registered = _REGISTERED.search(journal["rest"])
-    if registered is not None:
-        yield "node_name", registered[1]
+def _hostname(source: Source) -> Iterator[Record]:
+    """The host that the first kubelet line names: every other line of a node's journal says the same."""
+    first = _JOURNAL_HEAD.search(source.head)
+    if first is None:
+        return
+    stop = source.head.find(b"\n", first.end())
+    line = next(lines(source.head[first.start() : stop if stop >= 0 else None], first.start()))
+    journal = _JOURNAL.match(line.text)
+    if journal is not None:
+        number = 1 + source.head.count(b"\n", 0, first.start())
+        yield fact(Span(line.start, line.end, number, number), "hostname", journal["host"])
 
 
 def _sandbox(line: Line, journal: re.Match[str], failures: dict[str, Record]) -> None:

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 LONGEST = 16 * 1024
 
 
-def lines_with(source: Source, anchor: re.Pattern[bytes]) -> Iterator[Line]:
-    """Every line with a match of `anchor`, in order, cleaned, with its raw span and number."""
+def lines_with(source: Source, anchor: re.Pattern[bytes], literals: tuple[bytes, ...] = ()) -> Iterator[Line]:
+    """Every line with a match of `anchor`, in order, cleaned, with its raw span and number.
+
+    `literals`: where given, one of them is in every match; a block without any is not searched.
+    """
     number = 1
     for offset, block in source.line_chunks():
         counted = at = 0
+        if literals and not any(literal in block for literal in literals):
+            number += block.count(b"\n")
+            continue
         while (match := anchor.search(block, at)) is not None:
             start = block.rfind(b"\n", 0, match.start()) + 1
             stop = block.find(b"\n", match.end())

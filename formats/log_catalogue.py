@@ -154,7 +154,8 @@ AGENT: tuple[Event, ...] = (
     event(
         "inmem-missing",
         "Ingress Cluster didn't",
-        r"(?:didn't find )?(?P<tier>[Cc]luster [Pp]olicy )?(?P<direction>[Ii]ngress|[Ee]gress) in-mem map (?:not found )?for "
+        r"(?:didn't find )?(?P<tier>[Cc]luster [Pp]olicy )?(?P<direction>[Ii]ngress|[Ee]gress) in-mem map "
+        r"(?:not found )?for "
         r"(?P<pod_identifier>\S+)$",
         lower="direction",
         finish=_tier,
@@ -169,7 +170,8 @@ AGENT: tuple[Event, ...] = (
     event(
         "kernel-update-failed",
         "Failed",
-        r"Failed to update kernel map during bulk refresh for key (?P<key>.*?): (?P<error>(?:unable|invalid|map|bpf)\b.*)$",
+        r"Failed to update kernel map during bulk refresh for key (?P<key>.*?): "
+        r"(?P<error>(?:unable|invalid|map|bpf)\b.*)$",
         finish=finish_key,
         raw=True,
     ),
@@ -233,7 +235,8 @@ AGENT: tuple[Event, ...] = (
     event(
         "policies-for-identifier",
         "Total",
-        r"Total number of (?P<cluster>Cluster)?PolicyEndpoint resources for podIdentifier (?P<pod_identifier>\S+) are (?P<count>\d+)",
+        r"Total number of (?P<cluster>Cluster)?PolicyEndpoint resources for podIdentifier "
+        r"(?P<pod_identifier>\S+) are (?P<count>\d+)",
         numbers="count",
         finish=_cluster,
     ),
@@ -351,7 +354,8 @@ AGENT: tuple[Event, ...] = (
     event(
         "pin-migrated",
         "migrated",
-        r"migrated (?P<count>\d+) bpffs pin file\(s\) for (?P<namespace>[^/\s]+)/(?P<pod>\S+): (?P<old>\S+) -> (?P<new>\S+)$",
+        r"migrated (?P<count>\d+) bpffs pin file\(s\) for (?P<namespace>[^/\s]+)/(?P<pod>\S+): (?P<old>\S+) "
+        r"-> (?P<new>\S+)$",
         numbers="count",
     ),
     event(
@@ -367,7 +371,8 @@ AGENT: tuple[Event, ...] = (
     event(
         "host-network-skipped",
         "Skipping",
-        r"Skipping hostNetwork pod: name: (?P<pod>\S+) namespace: (?P<namespace>\S+) \(PodIP == HostIP: (?P<node_ip>[^)]+)\)",
+        r"Skipping hostNetwork pod: name: (?P<pod>\S+) namespace: (?P<namespace>\S+) \(PodIP == HostIP: "
+        r"(?P<node_ip>[^)]+)\)",
     ),
     event(
         "pod-cleanup",
@@ -378,7 +383,8 @@ AGENT: tuple[Event, ...] = (
     event(
         "policy-latency",
         "E2E",
-        r"E2E (?P<cluster>cluster )?policy programming latency: (?P<seconds>[\d.]+)s for C?PE (?:(?P<namespace>[^/\s]+)/)?(?P<name>\S+)$",
+        r"E2E (?P<cluster>cluster )?policy programming latency: (?P<seconds>[\d.]+)s for C?PE "
+        r"(?:(?P<namespace>[^/\s]+)/)?(?P<name>\S+)$",
         finish=_cluster,
     ),
     event(

@@ -15,7 +15,7 @@ def _success(fields: dict[str, Any]) -> None:
     fields["success"] = fields["success"] == "true"
 
 
-#: Level-error lines of ebpf-sdk.log that mean nothing: every map walk ends with the first, every start meets the second.
+#: Level-error lines of ebpf-sdk.log that mean nothing: every map walk ends with the first, every start meets the other.
 SDK_NOISE = ("last entry read done", "expected prefix - ")
 
 SDK: tuple[Event, ...] = (
@@ -26,6 +26,8 @@ SDK: tuple[Event, ...] = (
         r"valuesize (?P<value_size>\d+) max entries (?P<max_entries>\d+)",
         numbers="map_type key_size value_size max_entries",
     ),
+    event("pin", "Dumping", r"Dumping pinpaths - (?:%!\(EXTRA string=)?(?P<path>/sys/fs/bpf/[^\s)]+)"),
+    event("pin-id", "Got", r"Got ID (?P<map_id>\d+)$", numbers="map_id"),
     event("process-start", "Constructed", r"Constructed new logger instance", run=None),
 )
 
@@ -39,13 +41,15 @@ IPAMD: tuple[Event, ...] = (
     event(
         "pod-ip-released",
         "UnassignPodIPAddress:",
-        r"UnassignPodIPAddress: [sS]andbox (?P<sandbox>\S+)'s ipAddr (?P<ip>[0-9a-fA-F.:]+),? DeviceNumber (?P<device>-?\d+)",
+        r"UnassignPodIPAddress: [sS]andbox (?P<sandbox>\S+)'s ipAddr (?P<ip>[0-9a-fA-F.:]+),? DeviceNumber "
+        r"(?P<device>-?\d+)",
         numbers="device",
     ),
     event(
         "pool-stats",
         "UnassignPodIPAddress: AssignPodIPv4Address:",
-        r"\w+: IP address pool stats: total:? (?P<total>\d+), assigned:? (?P<assigned>\d+)(?:, sandbox (?P<sandbox>\S+))?",
+        r"\w+: IP address pool stats: total:? (?P<total>\d+), assigned:? (?P<assigned>\d+)(?:, sandbox "
+        r"(?P<sandbox>\S+))?",
         numbers="total assigned",
     ),
     event(

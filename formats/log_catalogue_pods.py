@@ -55,7 +55,8 @@ PODS: tuple[Event, ...] = (
     event(
         "attach-failed",
         "Failed",
-        r"Failed to Attach (?P<direction>Ingress|Egress) TC probe for (?:pod: (?P<pod>\S+) in namespace (?P<namespace>\S+))?"
+        r"Failed to Attach (?P<direction>Ingress|Egress) TC probe for (?:pod: (?P<pod>\S+) in namespace "
+        r"(?P<namespace>\S+))?"
         r"(?:interface: (?P<veth>\S+) pod[iI]dentifier:? (?P<pod_identifier>\S+))?"
         r"(?: at interface \d+)?(?: error: (?P<error>.*))?$",
         lower="direction",
@@ -89,14 +90,16 @@ PODS: tuple[Event, ...] = (
     event(
         "attached",
         "Successfully",
-        r"Successfully attached (?P<direction>Ingress|Egress) TC probe for pod: (?P<pod>\S+) in namespace (?P<namespace>\S+)",
+        r"Successfully attached (?P<direction>Ingress|Egress) TC probe for pod: (?P<pod>\S+) in namespace "
+        r"(?P<namespace>\S+)",
         lower="direction",
     ),
     event("stale-filter", "Stale", r"Stale (?P<direction>ingress|egress) TC filter on (?P<veth>\S+?);"),
     event(
         "reattach",
         "ReattachEbpfProbes",
-        r"ReattachEbpfProbes attaching (?P<direction>ingress|egress) for (?P<pod_identifier>\S+) interface (?P<veth>\S+)$",
+        r"ReattachEbpfProbes attaching (?P<direction>ingress|egress) for (?P<pod_identifier>\S+) interface "
+        r"(?P<veth>\S+)$",
     ),
     event(
         "prog-loaded",

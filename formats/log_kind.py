@@ -89,12 +89,11 @@ _NAMES = {
 }
 _FILES = {"agent": b"network-policy-agent", "sdk": b"ebpf-sdk", "ipamd": b"ipamd", "plugin": b"plugin.log"}
 _NAME_WORTH = 3
-_QUOTE = "(?:[\"\u201c\u201d]|\\\\\")"
-_RECORD = re.compile(
-    rf"{_QUOTE}(?:level|ts|timestamp|caller)\s*{_QUOTE}\s*:.{{0,4000}}?{_QUOTE}msg\s*{_QUOTE}\s*:"
-    rf"|{_QUOTE}msg\s*{_QUOTE}\s*:.{{0,4000}}?{_QUOTE}(?:level|ts|timestamp)\s*{_QUOTE}\s*:",
-    re.DOTALL,
-)
+_MSG = re.compile(r'"msg"\s*:')
+_BESIDE = re.compile(r'"(?:level|ts|timestamp|caller)"\s*:')
+#: A record's `msg` stands this near its other keys, whatever the message's length.
+_NEAR = 4000
+_TRIES = 20
 _PANIC = re.compile(rb"^(?:panic: |fatal error: )", re.MULTILINE)
 _WRAPPED = re.compile(rb"^\s*\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [FP] ", re.MULTILINE)
 _DOCKER = re.compile(rb'^\{"log":"(?:[^"\\]|\\.)*","stream":"(?:stdout|stderr)"', re.MULTILINE)
@@ -113,8 +112,8 @@ class Kind(NamedTuple):
 @lru_cache(maxsize=8)
 def kind_of(head: bytes, path: str) -> Kind:
     """The program whose marks are most in the head; the file's name counts for three marks and settles ties."""
-    text = head[:_LOOK].decode("utf-8", "replace")
-    records = _RECORD.search(text) is not None
+    text = head[:_LOOK].decode("utf-8", "replace").replace('\\"', '"').replace("\u201c", '"').replace("\u201d", '"')
+    records = _has_record(text)
     wrapped = _WRAPPED.search(head[:_LOOK]) is not None or _DOCKER.search(head[:_LOOK]) is not None
     base = path.replace("\\", "/").rsplit("/", 1)[-1]
     best, score, count = None, 0, 0
@@ -132,6 +131,16 @@ def kind_of(head: bytes, path: str) -> Kind:
     return Kind(best if count > 1 else None, count, False, wrapped)
 
 
+def _has_record(text: str) -> bool:
+    """Some `msg` key has a level, time or caller key beside it."""
+    for tried, found in enumerate(_MSG.finditer(text)):
+        if tried == _TRIES:
+            break
+        if _BESIDE.search(text, max(0, found.start() - _NEAR), found.end() + _NEAR):
+            return True
+    return False
+
+
 def score_of(log: str, head: bytes, path: str) -> Score:
     """The sniffers of the four logs: only the likeliest program claims a file, and never a wrapped one."""
     if b"msg" not in head and b"goroutine " not in head and b".go:" not in head:
@@ -143,5 +152,7 @@ def score_of(log: str, head: bytes, path: str) -> Score:
         return Score(min(95, 60 + 5 * kind.marks), f"JSON log lines with {kind.marks} marks of the {log} log")
     if kind.records:
         named = _FILES[log].decode() in path
-        return Score(55 if named else 31, "JSON log lines" + (" in a file of this name" if named else " of an unknown program"))
+        return Score(
+            55 if named else 31, "JSON log lines" + (" in a file of this name" if named else " of an unknown program")
+        )
     return Score(min(70, 35 + 5 * kind.marks), f"text with {kind.marks} marks of the {log} log")

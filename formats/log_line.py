@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from formats.log_events import ENCODER_KEYS, Pairs
 
-_CLEAN = re.compile(
+#: A line just as the encoders write it, without escapes. Groups: level, ts, caller, msg, rest (further fields).
+CLEAN = re.compile(
     rb'\{"level":"(?P<level>[a-z]+)","(?:ts|timestamp)":"(?P<ts>[^"\\]*)"(?:,"logger":"[^"\\]*")?'
     rb'(?:,"caller":"(?P<caller>[^"\\]*)")?,"msg":"(?P<msg>[^"\\]*)"(?:\}|,(?P<rest>.*\}))[ \t\r]*'
 )
@@ -18,6 +19,8 @@ _PLAIN = re.compile(
     r"(?:(?P<ts>\d{4}-\d\d-\d\d[T ][\d:.]+\S*)\s+)?(?:(?P<level>DEBUG|INFO|WARN|WARNING|ERROR|DPANIC|PANIC|FATAL)\s+)?"
     r"(?:(?P<caller>[\w./-]+\.go:\d+):?\s+)?(?P<msg>\S.*)"
 )
+#: Records of one line that may fail before the rest of the line is given up.
+_FAILURES = 32
 _WORDS = {"WARNING": "warn", "DPANIC": "panic"}
 
 
@@ -49,7 +52,7 @@ _decoder = json.JSONDecoder(object_pairs_hook=_Object, strict=False)
 
 def clean_entry(raw: bytes) -> Entry | None:
     """The record of a line just as the encoders write it; None when it is anything else."""
-    found = _CLEAN.fullmatch(raw)
+    found = CLEAN.fullmatch(raw)
     if found is None:
         return None
     pairs: Pairs = []
@@ -71,23 +74,20 @@ def read_text(text: str) -> Reading:
     if key is not None and (brace < 0 or key.start(1) < brace):
         text, brace, headless = "{" + text[key.start(1) :], 0, True
     entries: list[Entry] = []
-    failed = open_end = False
-    while brace >= 0:
+    failures, open_end = 0, False
+    while brace >= 0 and failures < _FAILURES:
         try:
             value, end = _decode(text, brace)
         except ValueError as error:
-            failed = True
-            at = getattr(error, "pos", 0)
-            rest = text[at:].strip()
-            open_end = not rest or "Unterminated" in str(error) or "Invalid \\escape" not in str(error) and at >= len(text) - 1
+            failures += 1
+            at = getattr(error, "pos", len(text))
             following = text.find('{"level"', brace + 1)
-            if following < 0:
-                break
-            brace, open_end = following, False
+            open_end = following < 0 and ("Unterminated" in str(error) or not text[at:].strip())
+            brace = following
             continue
         entries.extend(_entries(value))
         brace = text.find("{", end)
-    return Reading(entries, failed, open_end, headless and bool(entries))
+    return Reading(entries, failures > 0, open_end, headless and bool(entries))
 
 
 def plain_entry(text: str) -> Entry | None:
@@ -102,6 +102,8 @@ def plain_entry(text: str) -> Entry | None:
 def _decode(text: str, at: int) -> tuple[Any, int]:
     try:
         return _decoder.raw_decode(text, at)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     except ValueError as error:
         if "escape" not in str(error):
             raise

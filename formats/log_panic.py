@@ -10,7 +10,9 @@ from formats.base import Record, Span
 _HEAD = re.compile(r"^(?:panic: |fatal error: )(?P<message>.*?)(?: \[recovered\])?$")
 _GOROUTINE = re.compile(r"^goroutine (?P<number>\d+) (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[(?P<state>[^\]]*)\]:?$")
 _FUNCTION = re.compile(r"^(?P<name>[\w./\-@%*()\[\]·{}]+?)\((?:[^()]|\([^()]*\))*\)?(?:\.\.\.)?$")
-_MORE = re.compile(r"^(?:\t|\s{2,}\S|\[signal |\[recovered\]|created by |exit status |\.\.\.|[a-z0-9]{2,3}\s+0x|\s*panic: )")
+_MORE = re.compile(
+    r"^(?:\t|\s{2,}\S|\[signal |\[recovered\]|created by |exit status |\.\.\.|[a-z0-9]{2,3}\s+0x|\s*panic: )"
+)
 _SIGNAL = re.compile(r"^\[signal (?P<signal>\w+).*?pc=0x(?P<pc>[0-9a-f]+)")
 _RUNTIME = ("runtime.", "runtime/", "panic")
 _OURS = "github.com/aws/aws-network-policy-agent/"
@@ -60,7 +62,7 @@ class Panic:
         """The `panic` event: its frame is the first one of this agent, or the first that is not the Go runtime's."""
         own = [name for name in self._frames if name.startswith(_OURS)]
         other = [name for name in self._frames if not name.startswith(_RUNTIME)]
-        frame = (own or other or [None])[0]
+        frame = next(iter(own or other), None)
         data: dict[str, Any] = {
             "log": log,
             "ts": None,

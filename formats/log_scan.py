@@ -194,22 +194,22 @@ class Scanner:
 
 def _literals(loads: Ints, b: Ints) -> Ints:
     """The fixed words between the addresses and ports stand where they should."""
-    good = (loads[b[0]] == _word(b" Info: S")) & (loads[b[0] + 7] == _word(b"Src IP: ")) & (b[3] - b[0] == 14)
+    good: Ints = (loads[b[0]] == _word(b" Info: S")) & (loads[b[0] + 7] == _word(b"Src IP: ")) & (b[3] - b[0] == 14)
     good &= (loads[b[4]] == _word(b" Src Por")) & (loads[b[4] + 3] == _word(b"c Port: ")) & (b[6] - b[4] == 10)
     good &= (loads[b[7]] == _word(b" Dest IP")) & (loads[b[7] + 2] == _word(b"est IP: ")) & (b[9] - b[7] == 9)
-    return (
-        good & (loads[b[10]] == _word(b" Dest Po")) & (loads[b[10] + 4] == _word(b"t Port: ")) & (b[12] - b[10] == 11)
-    )
+    good &= (loads[b[10]] == _word(b" Dest Po")) & (loads[b[10] + 4] == _word(b"t Port: ")) & (b[12] - b[10] == 11)
+    return good
 
 
 def _keyword(loads: Ints, before: Ints, after: Ints, text: bytes, colon: Ints) -> Ints:
     """`text` (its leading blank included) stands between two blanks, with a colon where the line has colons."""
     head = min(8, len(text))
-    good = (loads[before] & _MASKS[head]) == _word(text[:head])
+    good: Ints = (loads[before] & _MASKS[head]) == _word(text[:head])
     if len(text) > 8:
         good &= loads[before + len(text) - 8] == _word(text[-8:])
     good &= after - before == len(text) + colon
-    return good & (~colon | ((loads[before + len(text)] & _MASKS[1]) == _word(b":")))
+    good &= ~colon | ((loads[before + len(text)] & _MASKS[1]) == _word(b":"))
+    return good
 
 
 def _port(loads: Ints, at: Ints, stop: Ints) -> tuple[Ints, Ints]:

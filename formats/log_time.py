@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 _TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\d*\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?(?:\s+[A-Z]{3,5})?(?:\s+m=\S+)?$"
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\d*\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?"
+    r"(?:\s+[A-Z]{3,5})?(?:\s+m=\S+)?$"
 )
 _EPOCH = re.compile(r"\d{10}(?:\d{3})?(?:\.\d+)?$")
 # lumberjack's backup stamp (backupTimeFormat 2006-01-02T15-04-05.000), always UTC here: LocalTime is not set.
@@ -83,8 +84,8 @@ def zap_times(
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """UTC nanoseconds (int64[n]) of the zap times of 24 bytes that begin at `at`, and a mask of those that are such.
 
-    loads[i] is the little-endian integer of the eight bytes from i. Lines of the same minute share their first 16 bytes,
-    so the calendar is asked once a minute of log, not once a line.
+    loads[i] is the little-endian integer of the eight bytes from i. Lines of one minute share their first 16 bytes, so
+    the calendar is asked once a minute of log, not once a line.
     """
     minute_a, minute_b, rest = loads[at], loads[at + 8], loads[at + 16]
     fresh = np.ones(len(at), bool)

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from formats.pins import GLOBAL_MAPS, MAP_SUFFIXES, split_pin
 
 #: Text up to and including a map's name; what follows is how the capture was made (`.na-cli-v1.3.0.dump-maps.txt`).
-_NAMED_FILE = re.compile(
-    rf"^((?:.*[^A-Za-z0-9])?(?:{'|'.join(sorted((*MAP_SUFFIXES, *GLOBAL_MAPS), key=len, reverse=True))}))(?![A-Za-z0-9])"
+_ANY_NAME = "|".join(sorted((*MAP_SUFFIXES, *GLOBAL_MAPS), key=len, reverse=True))
+_NAMED_FILE = re.compile(rf"^((?:.*[^A-Za-z0-9])?(?:{_ANY_NAME}))(?![A-Za-z0-9])")
+_NUMBERED_FILE = re.compile(
+    r"(?:dump[-_]?(?:cp[-_]?)?maps?|maps?|id)[-_. #]?(?:id[-_. #]?)?(?!20\d{2}[-_]?[01]\d)(\d{1,9})(?!\d)"
 )
-_NUMBERED_FILE = re.compile(r"(?:dump[-_]?(?:cp[-_]?)?maps?|maps?|id)[-_. #]?(?:id[-_. #]?)?(?!20\d{2}[-_]?[01]\d)(\d{1,9})(?!\d)")
 _CP_FILE = re.compile(r"dump[-_]cp[-_]maps?|ebpf-cp-maps-data")
 _DECORATION = "=#*:<>-[]()`'\" \t"
 _FILTER = re.compile(r"\|\s*(?:e?grep|rg|head|tail|awk|sed|sort|uniq|cut)\b")
@@ -56,7 +57,7 @@ def of_heading(text: str) -> Target | None:
 
 
 def map_kind(name: str | None) -> str | None:
-    """`cluster`, `namespace` (rule maps), `state`, `conntrack` or `events` by the map's name; None when it tells nothing."""
+    """`cluster`, `namespace` (rule maps), `state`, `conntrack` or `events` by the map's name; None for other names."""
     pin = split_pin(name) if name else None
     if pin is None or pin.map_name is None:
         return None

@@ -55,16 +55,18 @@ _PARTS = (
     r"(?P<usage>Error: (?:accepts|unknown|requires) .*|There was an error while executing your CLI.*)",
     r"(?P<unread>error reading (?:Cluster)?NetworkPolicy entry:.*)",
     r"(?P<clock>unable to read monotonic clock.*)",
-    r"(?P<crash>(?:fatal error|panic|unexpected fault address|runtime stack|runtime: g ?\d+|goroutine \d+|created by runtime)"
-    r"\b.*|\[signal SIG.*)",
+    r"(?P<crash>(?:fatal error|panic|unexpected fault address|runtime stack|runtime: g ?\d+|goroutine \d+"
+    r"|created by runtime)\b.*|\[signal SIG.*)",
     r"(?P<command>aws-eks-na-cli(?:-v6)?['\"`]*\s+e(?:bpf)?\s+(?P<verb>dump-cp-maps|dcp|dump-maps|d|loaded-ebpfdata|e"
     r"|maps|m|progs|p)\b['\"`]*(?:\s+(?P<cmd_id>\d+))?(?P<rest>.*))",
     r"(?P<fence>`{3,}\w*)",
 )
 _ONE = re.compile("|".join(_PARTS))
+#: A whole conntrack key line.
+FLOW_LINE = re.compile(_PARTS[4])
 _SPOT = re.compile(
-    r"Key|Entry|Protocol|Priority|StartPort|End[pP]ort|State|Conntrack|Last Seen|Done reading|Failed to|[Ee]ntries found"
-    r"|Walking map|EBPF|PinPath|currently loaded|\*{5}|-{5}|`{3}|error reading|Error: |There was an|unable to read mono"
+    r"Key|Entry|Protocol|Priority|StartPort|End[pP]ort|State|Conntrack|Last Seen|Done reading|Failed to"
+    r"|[Ee]ntries found|Walking map|EBPF|PinPath|currently loaded|\*{5}|-{5}|`{3}|error reading|Error: |There was an|unable to read mono"
     r"|fatal error|panic|unexpected fault|runtime|goroutine|signal SIG|aws-eks-na-cli|Value"
 )
 _PROMPT = re.compile(

@@ -38,7 +38,7 @@ def sniff(head: bytes, path: str) -> Score:
     name = basename(path)
     if len(head) < 200 and (text := head.strip()):
         for expected, (fact_name, pattern) in _WHOLE.items():
-            if pattern.fullmatch(text):
+            if all(pattern.fullmatch(line.strip()) for line in text.splitlines() if line.strip()):
                 content = 70 if fact_name == "instance_id" else 50
                 named = name == expected
                 return scored(content, named=named, what=f"the {fact_name.replace('_', ' ')} and nothing else")
@@ -51,7 +51,7 @@ def _is_package_list(head: bytes) -> bool:
     if _DEB_HEADER in head[:4096]:
         return True
     start = head[:8192]
-    if b".x86_64\n" not in start and b".aarch64\n" not in start and b".noarch\n" not in start:
+    if b".x86_64" not in start and b".aarch64" not in start and b".noarch" not in start:
         return False
     lines = [line for line in start.splitlines() if line.strip()]
     return len(_RPM.findall(start)) * 2 > len(lines)

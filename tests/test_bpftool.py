@@ -288,7 +288,39 @@ def test_an_elision_inside_a_value_hides_the_value() -> None:
 
     (dump,) = dumps(items)
     assert (dump.value_size, known_of(dump), dump.complete) == (288, [False, True, True], True)
-    assert problems(items) == ["the text leaves out a part of the value (line 5) (10.100.1.5/32)"]
+    assert problems(items) == ["the text leaves out a part of the value (10.100.1.5/32)"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "* key: 01 00 00 00  value: 02 03\n* Found 1 element\n",
+        "12:key: 01 00 00 00  value: 02 03\n13:Found 1 element\n",
+        "key: 01\u00a000\u00a000\u00a000 value: 02\u00a003\nFound 1 element\n",
+        "key: 01 00 00 00  value: 02 03   <-- this one\nFound 1 element\n",
+        "key: 01 00 00 00  value: 02 03 # pod\nthat was it.\nFound 1 element\n",
+        "Key: 0x01 0x00 0x00 0x00\nValue: 0x02 0x03\nFound 1 element\n",
+        "[\nkey: 01 00 00 00  value: 02 03\n]\n",
+    ],
+)
+def test_small_oddities(text) -> None:
+    items = hex_items(text)
+
+    (dump,) = dumps(items)
+    assert pairs_of(dump) == [(b"\1\0\0\0", b"\2\3")]
+    assert dump.complete
+    assert problems(items) == []
+
+
+def test_many_records_without_a_key_are_counted() -> None:
+    elements = ",".join(f'{{"key":{{"id":{number}}},"value":{{"x":1}}}}' for number in range(50))
+
+    items = json_items(f"[{elements}]")
+
+    (dump,) = dumps(items)
+    assert (dump.count, dump.hidden) == (0, 50)
+    assert len(problems(items)) == 21
+    assert problems(items)[-1] == "a typed key of an unknown struct has no bytes (30 more records)"
 
 
 def test_lookup_errors_are_no_entries() -> None:

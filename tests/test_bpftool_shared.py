@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from forensics.decode import decode_bytes
+from formats.address import canonical
 from formats.base import MapDump, Problem
 from formats.bpftool_map_hex import Reader as HexReader
 from formats.bpftool_map_json import Reader as JsonReader
@@ -173,33 +174,31 @@ def test_half_written_dumps(name) -> None:
     assert any(isinstance(item, Problem) for item in items) == (name != "two-dumps-concatenated.txt")
 
 
+NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132, "ICMP": 1, "ANY": 254, "RESERVED": 255}
+
+
+def rules_of(records):
+    """CIDR -> its slots."""
+    return {record["cidr"]: bare(record["slots"]) for record in records if record["kind"] == "map_entry"}
+
+
+def bare(slots):
+    numbers = [NUMBERS.get(slot["protocol"], slot["protocol"]) for slot in slots]
+    ports = [(slot["start_port"], slot["end_port"]) for slot in slots]
+    return [(slot["slot"], number, *ends) for slot, number, ends in zip(slots, numbers, ports, strict=True)]
+
+
 @pytest.mark.parametrize("folder", lab("cli-output/*/*"), ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_lab_dumps_hold_what_was_written(folder) -> None:
-    expected = json.loads((folder / "expected.json").read_text())
-    checked = 0
+    written = [
+        ("_cp_" in name, {canonical(cidr): bare(slots) for cidr, slots in one["entries"].items()})
+        for name, one in json.loads((folder / "expected.json").read_text()).items()
+    ]
+
     for path in sorted(folder.glob("bpftool.*.dump.txt")):
         case = path.name.split(".")[1]
-        names = [name for name in expected if name.startswith(f"{case.removeprefix('cp-')}-")]
-        records = decode_bytes(path.read_bytes(), path.name)["records"]
-        rules = {
-            record["cidr"]: [
-                (slot["slot"], slot["protocol"], slot["start_port"], slot["end_port"]) for slot in record["slots"]
-            ]
-            for record in records
-            if record["kind"] == "map_entry"
-        }
-        numbers = {"TCP": 6, "UDP": 17, "SCTP": 132, "ICMP": 1, "ANY": 254, "RESERVED": 255}
-        for name in names:
-            if case.startswith("cp-") != ("_cp_" in name) or "ingress_map" not in name:
-                continue
-            wanted = {
-                cidr: [(slot["slot"], slot["protocol"], slot["start_port"], slot["end_port"]) for slot in slots]
-                for cidr, slots in expected[name]["entries"].items()
-            }
-            got = {
-                cidr: [(slot, numbers.get(protocol, protocol), start, end) for slot, protocol, start, end in slots]
-                for cidr, slots in rules.items()
-            }
-            assert wanted == got, path
-            checked += 1
-    assert checked > 0
+        if case == "conntrack" or case.startswith("pod_state"):
+            continue
+        got = rules_of(decode_bytes(path.read_bytes(), path.name)["records"])
+
+        assert (case.startswith("cp-"), got) in written, path

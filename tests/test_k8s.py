@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from formats.base import Problem, Record
 from formats.k8s_block import NOT_SIMPLE, parse, resolve
-from formats.k8s_describe import K8S_DESCRIBE
+from formats.k8s_describe import FORMAT as K8S_DESCRIBE
 from formats.k8s_events import build
-from formats.k8s_objects import K8S_OBJECTS
+from formats.k8s_objects import FORMAT as K8S_OBJECTS
 from formats.k8s_schema import SCHEMAS, conform, load_schema, path_text, validate
-from formats.k8s_tables import K8S_TABLES
+from formats.k8s_tables import FORMAT as K8S_TABLES
 from formats.k8s_yaml import load_documents
 from formats.source import Source
 
@@ -369,7 +369,7 @@ def test_cut_at_every_byte_never_invents_a_rule() -> None:
             got = spec.get(direction) or []
             assert got == whole[: len(got)], (size, got)
         assert problems, size
-        assert records[0].data["valid"] is False or size >= ENDPOINT.rindex("prod"), size
+        assert records[0].data["valid"] is False or not spec, size
 
 
 @pytest.mark.parametrize(
@@ -530,7 +530,7 @@ def test_hostile_text_ends_soon_and_is_said(name: str) -> None:
 
     assert time.monotonic() - began < 20
     assert json.dumps([record.data for record in records])
-    if name not in ("nul", "latin", "tag", "one long line"):
+    if name not in ("nul", "latin", "tag", "one long line", "question marks"):
         assert problems
 
 
@@ -680,19 +680,21 @@ def _spots(value, path=()):
 def test_the_checker_and_jsonschema_agree(data) -> None:
     value = copy.deepcopy(data.draw(st.sampled_from(TEMPLATES)))
     for _ in range(data.draw(st.integers(0, 3))):
-        spot = data.draw(
-            st.sampled_from([path for path in _spots(value) if path and path[0] not in ("apiVersion", "kind")])
-        )
+        spots = [path for path in _spots(value) if path and path[0] not in ("apiVersion", "kind")]
+        spot = data.draw(st.sampled_from(spots or [("spec",)]))
         parent = value
         for part in spot[:-1]:
             parent = parent[part]
         if data.draw(st.booleans()) and isinstance(parent, dict):
-            del parent[spot[-1]]
+            parent.pop(spot[-1], None)
         else:
             parent[spot[-1]] = data.draw(JUNK)
     schema = load_schema(SCHEMAS[value["apiVersion"].rpartition("/")[0], value["kind"]])
 
-    ours = {(error.path, error.keyword) for error in validate(value)}
+    # jsonschema names the parent of a property whose schema is `false`.
+    ours = {
+        (error.path[:-1] if error.keyword == "false schema" else error.path, error.keyword) for error in validate(value)
+    }
 
     theirs = {
         (tuple(error.absolute_path), "false schema" if error.schema is False else error.validator)
@@ -736,7 +738,7 @@ def test_the_form_of_a_cidr(cidr: str, good: bool) -> None:
 
 
 def test_load_documents_gives_object_span_and_problems() -> None:
-    got = list(load_documents(f"a: 1\n---\nb: 1\nb: 2\n".encode()))
+    got = list(load_documents(b"a: 1\n---\nb: 1\nb: 2\n"))
 
     assert [(value, span.first_line, len(problems)) for value, span, problems in got] == [
         ({"a": 1}, 1, 0),
@@ -895,6 +897,7 @@ def test_the_environment_of_aws_node() -> None:
     ]
 
 
+# Columns as wide as kubectl prints them.
 WIDE = """NAMESPACE   NAME    READY   STATUS    RESTARTS      AGE   IP            NODE                         NOMINATED NODE   READINESS GATES
 prod        web-1   1/1     Running   3 (5h ago)    2d    10.2.0.9      ip-10-2-0-1.ec2.internal     <none>           <none>
 prod        web-2   0/1     Pending   0             1m    <none>        <none>                       <none>           <none>

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from forensics.datapath import Datapath, Packet
+from forensics.packet import Unread, see_frame
 from formats.address import key_of_cidr
 
 ROOT = Path(__file__).parent.parent
@@ -230,18 +231,33 @@ def batch_stateful_mismatches(folder: Path, step: int = 1):
         yield from batch_mismatches(program, [packet_of(record) for record in mine])
 
 
-def batch_sequence_mismatches(folder: Path):
+def batch_sequence_mismatches(folder: Path, step: int = 1):
     """Each step's packet over the conntrack that the steps before it left."""
-    for sequence in records(folder, "sequences"):
+    for sequence in records(folder, "sequences")[::step]:
         conntrack: dict[bytes, bytes] = {}
-        for step in sequence["steps"]:
-            yield from batch_mismatches(datapath_of(states(folder)[step["s"]], step, conntrack), [packet_of(step)])
-            conntrack = pairs(step["conntrack_after"])
+        for asked in sequence["steps"]:
+            yield from batch_mismatches(datapath_of(states(folder)[asked["s"]], asked, conntrack), [packet_of(asked)])
+            conntrack = pairs(asked["conntrack_after"])
 
 
-def batch_seed_mismatches(folder: Path):
+def batch_frame_mismatches(folder: Path):
+    """The frames that a program reads, as the packets it sees in them: one frame per state."""
+    grouped = defaultdict(list)
+    for record in records(folder, "raw_frames"):
+        seen = see_frame(bytes.fromhex(record["frame_hex"]), states(folder)[record["s"]]["family"], 1)
+        if not isinstance(seen, Unread):
+            grouped[record["s"]].append((Packet(*seen), record))
+    for name, asked in grouped.items():
+        program = datapath_of(states(folder)[name])
+        yield from batch_mismatches(program, [packet for packet, _ in asked])
+        for packet, record in asked:
+            if program.verdict(packet).action != record["verdict"]:
+                yield f"{record}: as a packet the verdict is another"
+
+
+def batch_seed_mismatches(folder: Path, step: int = 1):
     """Each seed state and its two variants, all packets as one frame."""
-    for record in records(folder, "seed_incident"):
+    for record in records(folder, "seed_incident")[::step]:
         packets = [packet_of(entry) for entry in record["packets"]]
         for program in seed_programs(record):
             yield from batch_mismatches(program, packets)

@@ -67,7 +67,7 @@ def finding(context: Context, state: MapState, judgement: Judgement, detector: s
         summary=_summary(name, entries, denied, allowed),
         mechanism=defect(DEFECT).mechanism,
         impact=impact_text(denied, allowed),
-        remedy=remedy(DEFECT, context),
+        remedy=remedy(DEFECT, context, map=state.name),
         references=[
             "KB-115: cluster-policy rules written into the namespace map at pod start",
             "fixed in agent v1.3.2",

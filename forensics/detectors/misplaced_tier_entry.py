@@ -84,7 +84,7 @@ def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding
         mechanism=defect(restart_aliasing.DEFECT).mechanism,
         impact=impact_text(denied, allowed)
         + "\nThe namespace map beside it is frozen: later changes of the policies do not reach it.",
-        remedy=remedy(restart_aliasing.DEFECT, context),
+        remedy=remedy(restart_aliasing.DEFECT, context, map=state.name),
         references=defect(restart_aliasing.DEFECT).references,
         alternatives=_alternatives(context, state),
         since=restart_aliasing.since(context, state),

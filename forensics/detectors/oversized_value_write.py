@@ -87,7 +87,7 @@ def _finding(context: Context, state: MapState, misplaced: list[Misplaced]) -> F
             f"Slots 18 to 23 of these entries are evaluated too: a neighbour's rules or an allow-all there decide packets. "
             f"The {TAIL} bytes may show memory of the agent: handle the dump accordingly."
         ),
-        remedy=remedy(restart_aliasing.DEFECT, context),
+        remedy=remedy(restart_aliasing.DEFECT, context, map=state.name),
         references=defect(restart_aliasing.DEFECT).references,
         alternatives=[
             {
