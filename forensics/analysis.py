@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from forensics.engine import Judged
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """A finished analysis: the result document, and the case it came from."""
 

@@ -23,7 +23,7 @@ KEEP_BYTES = 8 * 1024 * 1024
 SHARED_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Artifact:
     """A member after reading. `status` is parsed, partly, recognised-unused, unknown or refused."""
 

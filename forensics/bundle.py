@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Input:
     """One argument of the command line. `name` is null for a lone archive or folder: packing is not evidence."""
 
@@ -37,7 +37,7 @@ class Input:
         return hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Bundle:
     """All artifacts of a case in a stable order, and the problems of the containers themselves."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 POLICY_KINDS = ("PolicyEndpoint", "ClusterPolicyEndpoint")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class KubeObject:
     """A Kubernetes object and the place it was read from."""
 
@@ -57,7 +57,7 @@ class KubeObject:
         return value if isinstance(value, dict) else {}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Node:
     """One node of a case."""
 
@@ -99,7 +99,7 @@ class Node:
         return None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Case:
     """A whole case."""
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from formats.base import Item
 
 
+#: Fields whose name the record's own kind takes.
+_RENAMED = {("k8s_object", "kind"): "object_kind", ("tc_filter", "kind"): "filter_kind"}
+
+
 def decode_source(source: Source) -> dict[str, Any]:
     """`{"path", "format", "records", "problems"}` of one source; format is null when nothing recognised it."""
     identity = identify(source.head, source.path)
@@ -84,7 +88,8 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 def item_records(item: Item) -> Iterator[dict[str, Any]]:
     """The JSON records of one item, in file order."""
     if isinstance(item, Record):
-        yield {"kind": item.kind, **item.data, "lines": [item.span.first_line, item.span.last_line]}
+        data = {_RENAMED.get((item.kind, name), name): value for name, value in item.data.items()}
+        yield {"kind": item.kind, **data, "lines": [item.span.first_line, item.span.last_line]}
     elif isinstance(item, MapDump):
         yield {
             "kind": "map_dump",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from forensics.podstate import PodState
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Outcome:
     """One detector's answer for one pod identifier."""
 
@@ -29,7 +29,7 @@ class Outcome:
     answer: Answer
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Judged:
     """All answers of a case; findings in report order with ids."""
 

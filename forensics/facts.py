@@ -32,7 +32,7 @@ class Fact(NamedTuple):
     source: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Facts:
     """All stated facts of a node, in order of arrival."""
 

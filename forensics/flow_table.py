@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forensics.sorted_search import search
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -54,7 +56,7 @@ class FlowTable:
         hashes = _hash(words)
         found = np.full(len(keys), -1, dtype=np.int64)
         todo = np.flatnonzero(self._seen[hashes >> self._shift])
-        at = np.searchsorted(self._hashes, hashes[todo])
+        at = search(self._hashes, hashes[todo], "left")
         while len(todo):
             inside = at < len(self._hashes)
             todo, at = todo[inside], at[inside]

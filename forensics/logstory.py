@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from formats.base import Record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Event:
     """One diagnostic log line, placed in its artifact."""
 
@@ -41,7 +41,7 @@ class Event:
         return self.record.data.get(key)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class MapIdentity:
     """Whose map an ID is, by the log: pod identifier, real name (from the map's own sizes and name) and sizes."""
 
@@ -53,7 +53,7 @@ class MapIdentity:
     event: Event
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class MapWrite:
     """One write group. `said` is the map name the agent logged; `map_id` the ID it really updated."""
 
@@ -78,7 +78,7 @@ class MapWrite:
         return self.result.get("deleted") if self.result else None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class LogStory:
     """A node's agent log, in order."""
 

@@ -36,7 +36,7 @@ _COLLECTOR_MEMBER = re.compile(
 _ROOT_MEMBERS = 3
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Group:
     """The artifacts of one node: its own, and shared Kubernetes objects that count for several nodes."""
 

@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     known: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class MapState:
     """One map of a pod identifier. `view` is the one that decides: raw bytes before text, whole before cut."""
 
@@ -197,7 +197,7 @@ class PodRef(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class PodState:
     """One pod identifier on one node."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from forensics.policy_a import Written
 from forensics.policy_net import PrefixIndex, key_text, parse, text_of, with_mask
 from forensics.policy_orders import arrangements, grouped
-from forensics.policy_slots import ALLOW, ANY_PORT, listed_slots, loosened, verbatim_slots
+from forensics.policy_slots import ALLOW, ANY_PORT, any_part_of, listed_slots, verbatim_slots
 from formats.layouts import PROTOCOL_ANY, PROTOCOL_RESERVED
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ def entries(placed: Sequence[Placed], rules: Sequence[Rule], node: Net, family: 
     arranged = arrangements(groups, lambda group: _order_matters(group, how), whole=True) if how.sorts else None
     for order in _sorted_orders(arranged or _sampled(groups), how) if how.sorts else _listed_orders(placed):
         catch_all = _catch_all(rules, order, family, how)
-        for key, values in _simulate(order, catch_all, node, family, how, inherited, refused).items():
-            outcomes.setdefault(key, set()).update(values)
+        for written, values in _simulate(order, catch_all, node, family, how, inherited, refused).items():
+            outcomes.setdefault(written, set()).update(values)
     for group in unsettled if how.sorts and arranged is None else ():
-        for written in (key_text(group.net, family), *_except_keys(group, family)):
-            if written in outcomes:
-                outcomes[written].add(loosened(outcomes[written]))
+        spelled = len(group.texts) > 1 or not how.merges_ports
+        for key in (key_text(group.net, family) if spelled else None, *_except_keys(group, family)):
+            if key in outcomes:
+                outcomes[key].add(any_part_of(outcomes[key]))
     return Written(outcomes, inherited, tuple(sorted(refused)))
 
 
@@ -73,7 +74,7 @@ def _sorted_orders(arranged: Iterable[Sequence[Group]], how: Behaviour) -> Itera
 
 
 def _sampled(groups: Sequence[Group]) -> Iterator[list[Group]]:
-    """Where too many rules meet on one network: the two extreme orders, between which the truth lies."""
+    """Where too many rules meet on one network: the two extreme orders; between them every slot turns up."""
     yield list(groups)
     yield [group._replace(members=group.members[::-1]) for group in groups]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from forensics.agent_behaviour import behaviour
@@ -247,8 +248,16 @@ def _age(item: dict[str, Any]) -> tuple[int, int, str]:
 
 
 def _port(port: dict[str, Any]) -> Port:
-    protocol = port.get("protocol")
-    return protocol if isinstance(protocol, str) else None, _u32(port.get("port")), _u32(port.get("endPort"))
+    fields = port.get("protocol"), port.get("port"), port.get("endPort")
+    try:
+        return _known_port(*fields)
+    except TypeError:  # a list or an object where a scalar belongs cannot be a cache key
+        return _known_port(*(None if isinstance(field, list | dict) else field for field in fields))
+
+
+@lru_cache(maxsize=65_536, typed=True)
+def _known_port(protocol: Any, start: Any, end: Any) -> Port:
+    return protocol if isinstance(protocol, str) else None, _u32(start), _u32(end)
 
 
 def _items(value: Any) -> list[Any]:

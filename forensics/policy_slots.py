@@ -73,14 +73,12 @@ def verbatim_slots(ports: Sequence[Port], how: Behaviour, *, allow_all: bool) ->
     return {Outcome(lead, tuple(sorted(slots)))}
 
 
-def loosened(outcomes: Iterable[Outcome]) -> Outcome:
-    """One outcome that admits whatever lies between what all outcomes have and what any of them has."""
-    counts = [Counter(outcome.slots) for outcome in outcomes]
-    least, most = counts[0].copy(), counts[0].copy()
-    for count in counts[1:]:
-        least &= count
-        most |= count
-    return Outcome(tuple(sorted(least.elements())), tuple(sorted((most - least).elements())), free=True)
+def any_part_of(outcomes: Iterable[Outcome]) -> Outcome:
+    """One outcome that admits every part of what any of the outcomes has."""
+    most: Counter[Slot] = Counter()
+    for outcome in outcomes:
+        most |= Counter(outcome.slots)
+    return Outcome((), tuple(sorted(most.elements())), free=True)
 
 
 def _in_order(lead: Slots, ports: Sequence[Port], forced: int | None, how: Behaviour) -> Outcome:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forensics.prefixes import is_key, prefix_of
+from forensics.sorted_search import search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,13 +69,13 @@ class RangeTable:
     def find(self, address: Words) -> np.ndarray[Any, Any]:
         """Index of the range of each address."""
         if len(address) == 1:
-            return np.searchsorted(self._starts, address[0], side="right") - 1
+            return search(self._starts, address[0], "right") - 1
         high, low = address
-        high_rank = np.searchsorted(self._high, high, side="right") - 1
-        low_rank = np.searchsorted(self._low, low, side="right")
+        high_rank = search(self._high, high, "right") - 1
+        low_rank = search(self._low, low, "right")
         between = self._high[high_rank] != high
         low_rank[between] = len(self._low)
-        return np.searchsorted(self._starts, high_rank * (len(self._low) + 1) + low_rank, side="right") - 1
+        return search(self._starts, high_rank * (len(self._low) + 1) + low_rank, "right") - 1
 
 
 def _carried(points: dict[int, int], starts: list[int]) -> np.ndarray[Any, Any]:

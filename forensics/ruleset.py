@@ -53,6 +53,11 @@ class Slot(NamedTuple):
     priority: int = -1
 
 
+#: A value: its bytes, or its slots when they are not bytes of a map. Slots are all evaluated, in their order, as by a
+#: program without a slot limit; a zero slot counts only where it is among them.
+Value = bytes | tuple[Slot, ...]
+
+
 class Decision(NamedTuple):
     """What a new flow gets. `stores` is the state written to conntrack (None: nothing is written).
 
@@ -84,16 +89,16 @@ _NO_CLUSTER = Cluster((PRIORITY_NONE, PASS, None), (PRIORITY_NONE, PASS, None))
 def evaluate_new_flow(
     generation: Generation,
     family: int,
-    namespace_value: bytes | None,
-    cluster_value: bytes | None,
+    namespace_value: Value | None,
+    cluster_value: Value | None,
     pod_state: Mapping[int, int],
     protocol: int,
     dport: int,
 ) -> Decision:
     """The verdict on a packet without a conntrack entry, from the two entries its address found.
 
-    namespace_value, cluster_value: the value bytes of the longest prefix entry, None where the map has none; both
-    are read by the layout the program declares, whatever their size. dport counts only for TCP, UDP and SCTP.
+    namespace_value, cluster_value: the value of the longest prefix entry, None where the map has none; bytes are read
+    by the layout the program declares, whatever their size. dport counts only for TCP, UDP and SCTP.
     Address, owner and interface do not matter to a new flow, so this also answers for a whole class of packets;
     `packet_classes` lists the classes. Before v1.3.0 cluster_value is not looked at.
     """
@@ -120,8 +125,8 @@ def conntrack_pair(network_state: int, cluster_state: int) -> int:
 def _tiered(
     generation: Generation,
     family: int,
-    namespace_value: bytes | None,
-    cluster_value: bytes | None,
+    namespace_value: Value | None,
+    cluster_value: Value | None,
     pod_state: Mapping[int, int],
     protocol: int,
     dport: int,
@@ -159,7 +164,7 @@ def _below_namespace(baseline_action: int, network: int, stores: int) -> Decisio
 
 
 def _namespace(
-    generation: Generation, family: int, value: bytes, protocol: int, dport: int, stores: int, tier: int | None
+    generation: Generation, family: int, value: Value, protocol: int, dport: int, stores: int, tier: int | None
 ) -> Decision:
     """The slots in order; the first that says anything decides. RESERVED denies at once and hides all after it."""
     for index, slot in enumerate(namespace_slots(value, generation.slots_examined[family])):
@@ -173,7 +178,7 @@ def _namespace(
     return Decision("SHOT", True, tier, "namespace-no-slot")
 
 
-def cluster_candidates(value: bytes, protocol: int, dport: int) -> Cluster:
+def cluster_candidates(value: Value, protocol: int, dport: int) -> Cluster:
     """The winning admin and baseline candidates of a cluster value. ANY ignores ports; all slots are looked at.
 
     Baseline slots run for admin too: a high priority that wins there only means that no admin slot matched.
@@ -194,18 +199,17 @@ def _port_matches(slot: Slot, dport: int) -> bool:
     return slot.start_port == 0 or dport == slot.start_port or slot.start_port < dport <= slot.end_port
 
 
-@lru_cache(maxsize=8192)
-def namespace_slots(value: bytes, count: int = SLOTS) -> tuple[Slot, ...]:
+def namespace_slots(value: Value, count: int = SLOTS) -> tuple[Slot, ...]:
     """The first `count` slots of a namespace value; missing bytes read as zero, bytes too many not at all."""
-    return _slots(value, NAMESPACE_SLOT_DTYPE, count)
+    return value if isinstance(value, tuple) else _slots(value, NAMESPACE_SLOT_DTYPE, count)
+
+
+def cluster_slots(value: Value) -> tuple[Slot, ...]:
+    """All slots of a cluster value; missing bytes read as zero, bytes too many not at all."""
+    return value if isinstance(value, tuple) else _slots(value, CLUSTER_SLOT_DTYPE, SLOTS)
 
 
 @lru_cache(maxsize=8192)
-def cluster_slots(value: bytes) -> tuple[Slot, ...]:
-    """All slots of a cluster value; missing bytes read as zero, bytes too many not at all."""
-    return _slots(value, CLUSTER_SLOT_DTYPE, SLOTS)
-
-
 def _slots(value: bytes, dtype: np.dtype[Any], count: int) -> tuple[Slot, ...]:
     size = dtype.itemsize * count
     rows = np.frombuffer(value[:size].ljust(size, b"\0"), dtype)
@@ -214,7 +218,7 @@ def _slots(value: bytes, dtype: np.dtype[Any], count: int) -> tuple[Slot, ...]:
 
 
 def packet_classes(
-    namespace_values: Iterable[bytes], cluster_values: Iterable[bytes]
+    namespace_values: Iterable[Value], cluster_values: Iterable[Value]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Protocols and destination ports that stand for all others against these values.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The state of the main branch after v1.4.1, which the next tag will carry.
 HEAD = "v1.4.2"
 _HEAD_NAMES = frozenset({"head", "main", "master"})
-_VERSION = re.compile(r"^v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-+.](.*))?$")
+_VERSION = re.compile(r"^v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-+](.*))?$")
 _BUILD = re.compile(r"^eksbuild\.(\d+)$")
 
 

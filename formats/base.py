@@ -76,7 +76,7 @@ SLOT_DTYPE = np.dtype(
 ENTRY_SPAN_DTYPE = np.dtype([("start", "<i8"), ("end", "<i8"), ("first_line", "<i8"), ("last_line", "<i8")])
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class MapDump:
     """One dumped map, columnar: n entries as arrays, not as objects.
 
@@ -111,7 +111,7 @@ class MapDump:
         return int(self.keys.shape[0])
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class FlowBatch:
     """Flow lines of a log, columnar: equal-length lists/arrays by column name, and one span per row.
 

@@ -9,68 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from formats.address import cidr_of_key
-from formats.base import ENTRY_SPAN_DTYPE, MapDump, Problem, Span
+from formats.base import MapDump, Problem, Span
 from formats.bpftool_names import Target, sizes_of_name, type_of_name
-from formats.layouts import CLUSTER_VALUE_SIZE, LPM_KEY_SIZES, NAMESPACE_VALUE_SIZE, NAMESPACE_VALUE_SIZE_BEFORE_V105
+from formats.bpftool_parts import TRIE_KEYS, TRIE_VALUES, Block, Gap, Loose, Stated, segments, sizes_of, weight
+from formats.bpftool_table import NAMED, Table
+from formats.layouts import CLUSTER_VALUE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-TRIE_VALUES = frozenset({CLUSTER_VALUE_SIZE, NAMESPACE_VALUE_SIZE, NAMESPACE_VALUE_SIZE_BEFORE_V105})
-TRIE_KEYS = frozenset(LPM_KEY_SIZES.values())
-#: Entries of a size the agent does not use that must follow each other to be a dump of their own.
-_OWN_RUN = 3
-#: Broken records named one by one; more of one kind are counted in one Problem.
-_NAMED = 20
-_NO_VALUE = "no value is shown"
-
-
-@dataclass(slots=True)
-class Block:
-    """Clean entries in a row."""
-
-    keys: np.ndarray[Any, Any]
-    values: np.ndarray[Any, Any]
-    spans: np.ndarray[Any, Any]
-
-
-@dataclass(slots=True)
-class Loose:
-    """One entry read by itself. `fault` says why its value (or, with an empty key, the entry) cannot be used; `sure` is
-    False for the last record of a dump without an end; `fill`: the text says that the rest of the value is zero."""
-
-    key: bytes
-    value: bytes | None
-    span: Span
-    fault: str = ""
-    sure: bool = True
-    fill: bool = False
-
-
-@dataclass(slots=True)
-class Gap:
-    """Entries left out by hand: how many, None when the text does not say."""
-
-    amount: int | None
-    span: Span
-
-
-@dataclass(slots=True)
-class Stated:
-    """What a `map show` line says of the dumped map."""
-
-    map_id: int | None = None
-    name: str | None = None
-    map_type: str | None = None
-    key_size: int | None = None
-    value_size: int | None = None
-    #: one of several in a list, so that what follows need not be its dump
-    in_list: bool = False
 
 
 @dataclass(slots=True)
@@ -102,64 +52,10 @@ class Draft:
 
     def finish(self) -> Iterator[MapDump | Problem]:
         """The dump as MapDumps (more than one where the sizes change for good) and their problems."""
-        groups = _segments(self.parts, self.found)
+        groups = segments(self.parts, self.found)
         for index, parts in enumerate(groups):
             last = index == len(groups) - 1
             yield from _close(self, parts, last=last, alone=len(groups) == 1)
-
-
-def _sizes(part: Block | Loose | Gap) -> tuple[int, int] | None:
-    """Key and value size of a part that may vote; None for the others."""
-    if isinstance(part, Block):
-        return part.keys.shape[1], part.values.shape[1]
-    if (
-        isinstance(part, Loose)
-        and part.key
-        and part.value is not None
-        and not part.fault
-        and part.sure
-        and not part.fill
-    ):
-        return len(part.key), len(part.value)
-    return None
-
-
-def _weight(part: Block | Loose | Gap) -> int:
-    return len(part.keys) if isinstance(part, Block) else int(isinstance(part, Loose))
-
-
-def _segments(parts: list[Block | Loose | Gap], found: int | None) -> list[list[Block | Loose | Gap]]:
-    """Parts of dumps that follow each other without a trailer, told apart by a change of sizes that lasts."""
-    if found is not None and found == sum(_weight(part) for part in parts):
-        return [parts]
-    runs: list[tuple[tuple[int, int] | None, int, int]] = []  # sizes, first part, entries
-    for index, part in enumerate(parts):
-        sizes = _sizes(part)
-        if sizes is None and runs:
-            continue
-        if runs and (runs[-1][0] == sizes or runs[-1][0] is None):
-            runs[-1] = (sizes, runs[-1][1], runs[-1][2] + _weight(part))
-        else:
-            runs.append((sizes, index, _weight(part)))
-    cuts = [0]
-    current: tuple[int, int] | None = None
-    for number, (sizes, first, count) in enumerate(runs):
-        if sizes is None or sizes == current:
-            continue
-        known = sizes[0] in TRIE_KEYS and sizes[1] in TRIE_VALUES
-        own = count >= (2 if known else _OWN_RUN) or (number == len(runs) - 1 and count == found and known)
-        if current is None or own:
-            if current is not None and _outvoted(runs[:number], current) is False:
-                cuts.append(first)
-            current = sizes if own or current is None else current
-    return [parts[a:b] for a, b in zip(cuts, [*cuts[1:], len(parts)], strict=True)]
-
-
-def _outvoted(runs: list[tuple[tuple[int, int] | None, int, int]], current: tuple[int, int]) -> bool:
-    """True when what came before is one record of an unlikely size: the damaged first record of this same dump."""
-    before = sum(count for sizes, _, count in runs if sizes == current)
-    known = current[0] in TRIE_KEYS and current[1] in TRIE_VALUES
-    return before == 1 and not known
 
 
 def _vote(scores: Counter[int], stated: int | None, named: frozenset[int]) -> int | None:
@@ -177,9 +73,9 @@ def _close(draft: Draft, parts: list[Block | Loose | Gap], *, last: bool, alone:
     key_votes: Counter[int] = Counter()
     value_votes: Counter[int] = Counter()
     for part in parts:
-        if sizes := _sizes(part):
-            key_votes[sizes[0]] += _weight(part)
-            value_votes[sizes[1]] += _weight(part)
+        if sizes := sizes_of(part):
+            key_votes[sizes[0]] += weight(part)
+            value_votes[sizes[1]] += weight(part)
     if not key_votes:
         key_votes.update(len(p.key) for p in parts if isinstance(p, Loose) and p.key)
     key_size = _vote(key_votes, stated.key_size, named_keys)
@@ -194,10 +90,10 @@ def _close(draft: Draft, parts: list[Block | Loose | Gap], *, last: bool, alone:
             notes.append(f"{what} size {size} by {votes[size or 0]} records; other scores: {losers}")
     if not alone:
         notes.append("the value size changes for good in the text: two dumps follow each other without a trailer")
-    table = _Table(key_size or 0, value_size)
+    table = Table(key_size or 0, value_size)
     for part in parts:
         table.add(part)
-    dump = table.dump(draft, _extent(draft, parts, alone=alone), notes)
+    dump = table.dump(draft.form, _extent(draft, parts, alone=alone), notes)
     dump.key_size, dump.value_size = key_size or stated.key_size, value_size or stated.value_size
     _name(draft, dump)
     problems = [*table.problems(keys_only=draft.keys_only)]
@@ -248,121 +144,11 @@ def _extent(draft: Draft, parts: list[Block | Loose | Gap], *, alone: bool) -> S
     return Span(spans[0].start, ends[-1].end, spans[0].first_line, ends[-1].last_line)
 
 
-class _Table:
-    """The arrays of a dump whose sizes are decided, and what did not fit them."""
-
-    def __init__(self, key_size: int, value_size: int | None) -> None:
-        self.key_size = key_size
-        self.value_size = value_size
-        self.keys: list[np.ndarray[Any, Any]] = []
-        self.values: list[np.ndarray[Any, Any]] = []
-        self.spans: list[np.ndarray[Any, Any]] = []
-        self.known: list[np.ndarray[Any, Any]] = []
-        self.faults: dict[str, list[Span]] = {}
-        self.left_out: dict[str, list[Span]] = {}
-        self.named: list[Problem] = []
-        self.lost = 0
-        self.gap = 0
-        self.gap_unknown = False
-
-    def add(self, part: Block | Loose | Gap) -> None:
-        """Take the next part."""
-        if isinstance(part, Gap):
-            self.gap += part.amount or 0
-            self.gap_unknown |= part.amount is None
-        elif isinstance(part, Loose):
-            self._add_loose(part)
-        elif (part.keys.shape[1], part.values.shape[1]) == (self.key_size, self.value_size):
-            self._append(part.keys, part.values, part.spans, known=True)
-        else:
-            for row in range(len(part.keys)):
-                span = Span(*map(int, (*part.spans[row],)))
-                self._add_loose(Loose(part.keys[row].tobytes(), part.values[row].tobytes(), span))
-
-    def _append(
-        self, keys: np.ndarray[Any, Any], values: np.ndarray[Any, Any], spans: np.ndarray[Any, Any], *, known: bool
-    ) -> None:
-        self.keys.append(keys)
-        self.values.append(values)
-        self.spans.append(spans)
-        self.known.append(np.full(len(keys), known))
-
-    def _add_loose(self, part: Loose) -> None:
-        if not part.key or len(part.key) != self.key_size:
-            self.lost += 1
-            what = part.fault or f"key of {len(part.key)} bytes in a dump with keys of {self.key_size}"
-            spans = self.left_out.setdefault(what, [])
-            spans.append(part.span)
-            if len(spans) <= _NAMED:
-                self.named.append(Problem(what, part.span, "record left out", "one entry"))
-            return
-        value, fault = part.value, part.fault
-        if value is not None and part.fill and self.value_size is not None and len(value) <= self.value_size:
-            value = value.ljust(self.value_size, b"\0")
-        if not fault and value is None:
-            fault = _NO_VALUE
-        elif not fault and value is not None and len(value) != self.value_size:
-            fault = self._wrong_size(part, value)
-        known = not fault
-        row = np.zeros((1, self.value_size or 0), np.uint8)
-        if known and value is not None:
-            row[0] = np.frombuffer(value, np.uint8)
-        else:
-            self._blame(part, fault)
-        spans = np.array([tuple(part.span)], ENTRY_SPAN_DTYPE)
-        self._append(np.frombuffer(part.key, np.uint8)[None, :], row, spans, known=known)
-
-    def _wrong_size(self, part: Loose, value: bytes) -> str:
-        if self.value_size is None or not part.sure:
-            return f"value ends after {len(value)} bytes at the end of the dump"
-        return f"value has {len(value)} bytes in a dump with values of {self.value_size}"
-
-    def _blame(self, part: Loose, fault: str) -> None:
-        self.faults.setdefault(fault, []).append(part.span)
-        if fault != _NO_VALUE and len(self.faults[fault]) <= _NAMED:
-            key = cidr_of_key(part.key) or part.key.hex()
-            self.named.append(
-                Problem(f"{fault} ({key})", part.span, "key kept, value not used", "the value of one entry")
-            )
-
-    def problems(self, *, keys_only: bool) -> Iterator[Problem]:
-        """What was lost, in the order of the text; many of one kind are counted."""
-        yield from self.named
-        for fault, spans in self.left_out.items():
-            if (rest := len(spans) - _NAMED) > 0:
-                where = Span(spans[0].start, spans[-1].end, spans[0].first_line, spans[-1].last_line)
-                yield Problem(f"{fault} ({rest} more records)", where, "records left out", f"{rest} entries")
-        for fault, spans in self.faults.items():
-            if fault == _NO_VALUE and keys_only:
-                continue
-            rest = len(spans) - (0 if fault == _NO_VALUE else _NAMED)
-            if rest > 0:
-                where = Span(spans[0].start, spans[-1].end, spans[0].first_line, spans[-1].last_line)
-                what = f"{fault} ({rest} {'entry' if rest == 1 else 'entries'})"
-                yield Problem(what, where, "keys kept, values not used", f"{rest} values")
-
-    def dump(self, draft: Draft, span: Span, notes: list[str]) -> MapDump:
-        """The MapDump of what was added."""
-        known = np.concatenate(self.known) if self.known else np.zeros(0, bool)
-        keys = np.concatenate(self.keys) if self.keys else np.zeros((0, self.key_size), np.uint8)
-        values = np.concatenate(self.values) if self.values else np.zeros((0, self.value_size or 0), np.uint8)
-        spans = np.concatenate(self.spans) if self.spans else np.zeros(0, ENTRY_SPAN_DTYPE)
-        return MapDump(
-            draft.form,
-            keys,
-            None if self.value_size is None and len(keys) else values,
-            spans,
-            span,
-            value_known=None if bool(known.all()) else known,
-            notes=notes,
-        )
-
-
-def _count(draft: Draft, dump: MapDump, table: _Table, problems: list[Problem], *, last: bool) -> None:
+def _count(draft: Draft, dump: MapDump, table: Table, problems: list[Problem], *, last: bool) -> None:
     """Trailer against what is shown: sets found, hidden and complete, and says what does not add up."""
     dump.hidden = table.gap + table.lost
     if draft.errors and last:
-        shown = "; ".join(draft.errors[:_NAMED])
+        shown = "; ".join(draft.errors[:NAMED])
         dump.notes.append(f"{len(draft.errors)} keys listed whose lookup failed, not entries: {shown}")
     ended, found = (draft.ended, draft.found) if last else (False, None)
     dump.found = found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from formats.base import Span
-from formats.bpftool_dump import Loose
+from formats.bpftool_parts import Loose
 
 if TYPE_CHECKING:
     from formats.text import Line

@@ -12,10 +12,11 @@ import re
 from typing import TYPE_CHECKING
 
 from formats.base import NO, Format, Record, Score
-from formats.bpftool_dump import Block, Draft, Gap, Loose, Stated
+from formats.bpftool_dump import Draft
 from formats.bpftool_entry import Entry, span_of
 from formats.bpftool_frame import frame_at, goes_on
-from formats.bpftool_names import Target, command, heading, of_path, sizes_of_name
+from formats.bpftool_names import Target, command, error_data, heading, of_path, sizes_of_name
+from formats.bpftool_parts import Block, Gap, Loose, Stated
 from formats.elision import elision
 from formats.hexdump import decode_run, fixed_spans, read_row
 from formats.text import Line, clean
@@ -34,13 +35,13 @@ _HEADER = re.compile(r"(\d{1,9}):\s+([a-z_0-9]+)\s+(?:name (\S+)\s+)?flags 0x[0-
 _SIZES = re.compile(r"key (\d{1,9})B\s+value (\d{1,9})B")
 _ERROR = re.compile(r"(Error: .*)$")
 #: Bullets, backticks and the line numbers of `grep -n` before a line of a dump.
-_LEAD = re.compile(r"(?:[*\u2022-]\s+|`+)?(?:\d+[:-]\s?(?=\s*(?:key|value|[0-9a-fA-F]{2}(?:\s|$))))?")
+_LEAD = re.compile(r"(?:[*\u2022-]\s+|`+)?(?:\d+[:-]\s?(?=\s*(?:key|value|Found \d|[0-9a-fA-F]{2}(?:\s|$))))?")
 _SNIFF = re.compile(
     rb"^[^\n]{0,40}?\bkey ?:[ \t]*(?:\r?\n[^\n]{0,16}?)?(?:0x)?[0-9a-f]{2}(?:[ \t]{1,2}(?:0x)?[0-9a-f]{2}){3}"
     rb"|^[^\n]{0,40}?\bvalue ?:[ \t]*\r?\n[^\n]{0,16}?[0-9a-f]{2}(?:[ \t]{1,2}[0-9a-f]{2}){3}",
     re.M | re.I,
 )
-_SNIFF_FOUND = re.compile(rb"^[^\n]{0,20}?\bFound \d+ elements?\b", re.M)
+_SNIFF_FOUND = re.compile(rb"^[ \t>*`-]{0,20}Found \d+ elements?\b", re.M)
 _SNIFF_COMMAND = re.compile(rb"\bbpftool\b[^\n]{0,40}\bmap (?:dump|lookup|getnext)\b")
 _SNIFF_ROW = re.compile(rb"^[^\n]{0,16}?\b(?:[0-9a-f]{2}[ \t]{1,2}){7}[0-9a-f]{2}\b", re.M)
 _SNIFF_ERROR = re.compile(rb"^Error: (?:get map by id|can't get|bpf obj get|get by id|get_fd_by_id)", re.M)
@@ -133,7 +134,7 @@ class Reader:
             self._close_entry()
         elif self._label(line, text) or self._row(line, text):
             return
-        elif found := _FOUND.search(text):
+        elif found := _FOUND.match(text):
             self._end_entry()
             draft = self._open(line)
             draft.found, draft.ended = int(found.group(1)), True
@@ -298,7 +299,7 @@ class Reader:
         entry = self.entry
         if match := _ERROR.match(text):
             self._close_entry()
-            yield _error(line, match.group(1))
+            yield Record("cli_error", error_data(match.group(1)), span_of(line, line))
         elif entry is not None and not entry.value and (entry.stage == "value" or text == "Not found"):
             self._message(line, text)
         elif text == "[":
@@ -377,12 +378,6 @@ class Reader:
 def _is_trie_key(data: bytes) -> bool:
     """A row that is a whole LPM key by itself: 8 bytes, an IPv4 prefix length first."""
     return len(data) == 8 and data[0] <= 32 and data[1:4] == b"\0\0\0"
-
-
-def _error(line: Line, message: str) -> Record:
-    number = re.search(r"\bid \(?(\d{1,9})\)?", message)
-    data = {"message": message, "meaning": "bpftool could not do this; it says nothing of what a map holds"}
-    return Record("cli_error", {**data, "map_id": int(number.group(1)) if number else None}, span_of(line, line))
 
 
 FORMAT = Format(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from formats.base import NO, Format, Problem, Record, Score, Span
-from formats.bpftool_dump import Block, Draft, Gap, Loose, Stated
-from formats.bpftool_names import Target, command, heading, of_path
+from formats.bpftool_dump import Draft
+from formats.bpftool_names import Target, command, error_data, heading, of_path
+from formats.bpftool_parts import Block, Gap, Loose, Stated
 from formats.bpftool_typed import as_json, key_bytes, value_bytes
 from formats.elision import elision
 from formats.hexdump import decode_run, fixed_spans, frame_of
@@ -133,13 +134,8 @@ class Reader:
     def _error(self, match: re.Match[str]) -> Record:
         start, first = self.plain.place(match.start())
         end, last = self.plain.place(match.end() - 1)
-        number = re.search(r"\bid \(?(\d{1,9})\)?", match["message"])
-        data = {
-            "message": match["message"],
-            "meaning": "bpftool could not do this; it says nothing of what a map holds",
-        }
-        map_id = int(number.group(1)) if number else self.target.map_id
-        return Record("cli_error", {**data, "map_id": map_id}, Span(start, end + 1, first, last))
+        data = error_data(match["message"], self.target.map_id)
+        return Record("cli_error", data, Span(start, end + 1, first, last))
 
     def _elements(self, at: int, *, empty: bool) -> int:
         """Read elements from `at` to the array's end; returns the position behind it in the plain text."""

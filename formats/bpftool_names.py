@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from formats.pins import GLOBAL_MAPS, MAP_SUFFIXES, split_pin
 
@@ -121,3 +121,10 @@ def type_of_name(name: str | None) -> str | None:
     if pin.role == "global":
         return "ringbuf" if pin.map_name == "policy_events" else "lru_hash"
     return "hash" if pin.map_name.endswith("pod_state_map") else "lpm_trie"
+
+
+def error_data(message: str, map_id: int | None = None) -> dict[str, Any]:
+    """The data of a `cli_error` record for an error of bpftool: it is about the tool, not about what a map holds."""
+    number = re.search(r"\bid \(?(\d{1,9})\)?", message)
+    meaning = "bpftool could not do this; it says nothing of what a map holds"
+    return {"message": message, "meaning": meaning, "map_id": int(number.group(1)) if number else map_id}

@@ -98,7 +98,8 @@ class _SdkReader(LogReader):
             "direction": parts.direction if parts else None,
             "map_name": parts.map_name if parts else None,
             "map_id": map_id,
-            "modified": held.data["ts"],
+            "modified": None,
+            "seen_ts": held.data["ts"],
         }
         self.emit(Record("pin", data, held.span))
 

@@ -53,7 +53,7 @@ def sniff(head: bytes, path: str) -> Score:
 
 def read(source: Source) -> Iterator[Item]:
     """FlowBatch items, and a Problem for each run of records that are cut."""
-    rows = FlowRows()
+    rows = FlowRows("node")
     bad: list[Span] = []
     recent: list[str] = []
     number = 0
@@ -113,7 +113,8 @@ def _line(text: str, recent: list[str], rows: FlowRows, span: Span) -> tuple[int
         # An export may be one endless line: then a record is cited by its own bytes.
         exact = span.end - span.start == len(text) > _NEAR
         where = span._replace(start=span.start + found.start(), end=span.start + found.end()) if exact else span
-        rows.add(row, where)
+        node = found[1] if pattern is FLOW_RECORD else None
+        rows.add((*row, node), where)
         count += 1
     return count, cut
 

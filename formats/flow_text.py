@@ -66,16 +66,17 @@ def fields_row(ts: str | None, fields: dict[str, Any]) -> Row | None:
 
 
 def record_row(ts: str | None, found: re.Match[str]) -> Row:
-    """The row of a CloudWatch record, as FLOW_RECORD found it."""
+    """The row of a CloudWatch record, as FLOW_RECORD found it; its node is found[1]."""
     _, src, sport, dst, dport, protocol, verdict, tier = found.groups()
     return (ts, utc_ns(ts), restored(src), int(sport), restored(dst), int(dport), protocol, verdict, None, tier)
 
 
 class FlowRows:
-    """Collects rows from both paths until a batch is full."""
+    """Collects rows from both paths until a batch is full; `further` columns follow COLUMNS."""
 
-    def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    def __init__(self, *further: str) -> None:
+        self._names = (*COLUMNS, *further)
+        self._columns: dict[str, list[Any]] = {name: [] for name in self._names}
         self._spans: list[np.ndarray[Any, Any]] = []
         self._rows: list[Row] = []
         self._row_spans: list[Span] = []
@@ -108,13 +109,13 @@ class FlowRows:
         spans = np.concatenate([*self._spans, np.array(self._row_spans, ENTRY_SPAN_DTYPE).reshape(-1)])
         columns = self._columns
         if self._rows:
-            for name, values in zip(COLUMNS, zip(*self._rows, strict=True), strict=True):
+            for name, values in zip(self._names, zip(*self._rows, strict=True), strict=True):
                 columns[name].extend(values)
             order = np.argsort(spans["start"], kind="stable")
             spans = spans[order]
             columns = {name: [values[at] for at in order] for name, values in columns.items()}
         first, last = spans[0], spans[-1]
         whole = Span(int(first["start"]), int(last["end"]), int(first["first_line"]), int(last["last_line"]))
-        self._columns = {name: [] for name in COLUMNS}
+        self._columns = {name: [] for name in self._names}
         self._spans, self._rows, self._row_spans = [], [], []
         return FlowBatch(columns, spans, whole)

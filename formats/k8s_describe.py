@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score, Span
-from formats.k8s_block import resolve
+from formats.k8s_described import FIELD, Described
+from formats.k8s_events import Fault
+from formats.k8s_partial import element_of, ends_early, last_path, leave_out, record_data
 from formats.k8s_schema import conform, path_text
 from formats.text import Line, lines
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_FIELD = re.compile(r"( *)([A-Za-z][\w ./()-]*?):(?: {1,}(\S.*?))? *")
 _NAME = re.compile(r"(\s*)Name: {2,}(\S+)\s*")
 _STOP = re.compile(r"\s*(?:```|~~~|\$ |Events: )")
 _ENV_HEAD = re.compile(r"\s*Environment(?: variables)?:\s*")
@@ -26,14 +27,6 @@ _SNIFF_CRD = re.compile(rb"(?m)^[ \t>]*API Version: +networking\.k8s\.aws/")
 _SNIFF_POD = re.compile(rb"(?m)^[ \t>]*Node: +\S+/[0-9a-fA-F.:]+[ \t\r]*$")
 _SNIFF_ENV = re.compile(rb"(?m)^[ \t>]*(?:AWS_VPC_\w+|NETWORK_POLICY_ENFORCING_MODE|ANNOTATE_POD_IP): +\S")
 
-#: Printed titles whose field name is not the title with its blanks taken out.
-_TITLES = {"API Version": "apiVersion", "Host IP": "hostIP", "Pod IP": "podIP", "UID": "uid"}
-#: What a block holds: a list of groups, a list of plain values, or one group; everything else is a group.
-_GROUPS = frozenset({"egress", "ingress", "podSelectorEndpoints", "ports", "ownerReferences", "matchExpressions"})
-_VALUES = frozenset({"podIsolation", "except", "values", "finalizers"})
-_VERBATIM = frozenset({"labels", "annotations", "matchLabels"})
-#: Fields that an element begins with; one that begins with another hides where its neighbours begin.
-_FIRST = frozenset({"action", "apiVersion", "cidr", "domainName", "endPort", "hostIP", "key", "port"})
 _FACTS = {"NETWORK_POLICY_ENFORCING_MODE": "enforcing_mode", "AWS_VPC_K8S_CNI_VETHPREFIX": "veth_prefix",
           "ENABLE_IPv6": "ipv6"}  # fmt: skip
 
@@ -80,7 +73,7 @@ def _outside(text: str, base: int) -> bool:
     if not body:
         return False
     indent = len(text) - len(body)
-    return indent < base or (indent == base and _FIELD.fullmatch(text) is None)
+    return indent < base or (indent == base and FIELD.fullmatch(text) is None)
 
 
 def _environment(block: list[Line]) -> Iterator[Record]:
@@ -101,7 +94,7 @@ def _described(block: list[Line], base: int) -> Iterator[Item]:
         block.pop()
     top: dict[str, str] = {}
     for line in block:
-        match = _FIELD.fullmatch(line.text)
+        match = FIELD.fullmatch(line.text)
         if match and len(match[1]) == base and match[3]:
             top.setdefault(match[2], match[3])
     if not block:
@@ -128,39 +121,36 @@ def _pod(block: list[Line], top: dict[str, str], span: Span) -> Record:
 
 
 def _policy(block: list[Line], base: int, span: Span) -> Iterator[Item]:
-    builder = _Described(base)
-    problems: list[Problem] = []
-    for line in block:
-        if not builder.take(line):
-            where = Span(line.start, line.end, line.number, line.number)
-            problems.append(Problem(f"describe: not understood: {line.text.strip()!r}", where, "left out"))
-    value = builder.object()
-    metadata = value["metadata"]
-    errors = conform(value)
-    wrong = [
-        {"path": path_text(error.path), "message": error.message, "line": builder.line_of(error.path)}
-        for error in errors or []
+    builder = Described(base)
+    problems = [
+        Problem(f"describe: not understood: {line.text.strip()!r}", _span(line), "left out")
+        for line in block
+        if not builder.take(line)
     ]
-    yield Record(
-        "k8s_object",
-        {
-            "kind": value.get("kind"),
-            "api_version": value.get("apiVersion"),
-            "namespace": metadata.get("namespace"),
-            "name": metadata.get("name"),
-            "object": value,
-            "valid": None if errors is None else not wrong,
-            "errors": wrong,
-        },
-        span,
-    )
-    label = f"{value.get('kind')} {metadata.get('name')}"
+    value = builder.object()
+    errors = conform(value) or []
+    faults: list[Fault] = []
+    path = last_path(value)
+    if ends_early(errors) and element_of(path) is not None:
+        faults.append(Fault("the text is cut here, in the middle of this", block[-1].number, path))
+    wrong: list[dict[str, Any]] = [
+        {"path": path_text(error.path), "message": error.message, "line": builder.line_of(error.path)}
+        for error in errors
+    ]
+    wrong += [{"path": path_text(fault.path), "message": fault.message, "line": fault.line} for fault in faults]
+    leave_out(value, errors, faults)
+    data = record_data(value, not wrong, wrong)
+    yield Record("k8s_object", data, span)
+    label = f"{data['kind']} {data['name']}"
+    numbered = {line.number: line for line in block}
     for entry in wrong:
-        yield Problem(f"{label}: {entry['path']}: {entry['message']}".replace(": : ", ": "), span, "kept what is there")
+        where = _span(numbered.get(entry["line"], block[0]))
+        at = f"{entry['path']}: " if entry["path"] else ""
+        yield Problem(f"{label}: {at}{entry['message']}", where, "left it out where it is a rule, used the rest")
     for line in builder.doubtful:
         yield Problem(
             f"{label}: describe prints no border between list elements, and here it is not certain",
-            Span(line.start, line.end, line.number, line.number),
+            _span(line),
             "began a new element where a field repeats or sorts before the last",
             "",
             "kubectl get -o yaml keeps the borders",
@@ -168,124 +158,8 @@ def _policy(block: list[Line], base: int, span: Span) -> Iterator[Item]:
     yield from problems
 
 
-class _Described:
-    """The object that the printed blocks stand for."""
-
-    def __init__(self, base: int) -> None:
-        self.base = base
-        self.root: dict[str, Any] = {}
-        #: open blocks: indentation of their fields, container, name, path
-        self.open: list[tuple[int, Any, str, tuple[str | int, ...]]] = [(base, self.root, "", ())]
-        self.lines: dict[tuple[str | int, ...], int] = {}
-        self.doubtful: list[Line] = []
-        self.verbatim: tuple[int, dict[str, str]] | None = None
-
-    def take(self, line: Line) -> bool:
-        """Read a line into the object; False when it fits nowhere."""
-        text = line.text.rstrip()
-        if not text.strip():
-            return True
-        indent = len(text) - len(text.lstrip(" "))
-        if self.verbatim is not None:
-            if indent >= self.verbatim[0]:
-                return self._pair(text.strip())
-            self.verbatim = None
-        while len(self.open) > 1 and indent < self.open[-1][0]:
-            self.open.pop()
-        container, name, path = self.open[-1][1:]
-        if isinstance(container, list) and name in _VALUES:
-            container.append(text.strip())
-            return True
-        match = _FIELD.fullmatch(text)
-        if match is None:
-            return False
-        field = _field(match[2])
-        if isinstance(container, list):
-            if self._begins(container, field, line):
-                container.append({})
-            path = (*path, len(container) - 1)
-            self.lines.setdefault(path, line.number)
-            container = container[-1]
-        self.lines[(*path, field)] = line.number
-        self._field(container, field, match[3], indent, path, match.start(3))
-        return True
-
-    def _field(
-        self,
-        container: dict[str, Any],
-        field: str,
-        value: str | None,
-        indent: int,
-        path: tuple[str | int, ...],
-        at: int,
-    ) -> None:
-        if field in _VERBATIM:
-            pairs: dict[str, str] = {}
-            container[field] = pairs
-            self.verbatim = (indent + 1, pairs)
-            if value and value != "<none>":
-                self._pair(value)
-        elif value is not None:
-            container[field] = resolve(value) if value != "<none>" else None
-        else:
-            child: Any = [] if field in _GROUPS | _VALUES else {}
-            container[field] = child
-            self.open.append((indent + 1, child, field, (*path, field)))
-
-    def _begins(self, elements: list[dict[str, Any]], field: str, line: Line) -> bool:
-        """Whether a field begins a new element: fields are sorted, given once, and some exclude each other."""
-        if elements:
-            element = elements[-1]
-            excluded = field == "domainName" and "cidr" in element
-            if field not in element and field > next(reversed(element), "") and not excluded:
-                return False
-        if field not in _FIRST:
-            self.doubtful.append(line)
-        return True
-
-    def _pair(self, text: str) -> bool:
-        assert self.verbatim is not None
-        key, separator, value = text.partition("=") if "=" in text.partition(":")[0] else text.partition(":")
-        if separator:
-            self.verbatim[1][key.strip()] = value.strip()
-        return bool(separator)
-
-    def line_of(self, path: tuple[str | int, ...]) -> int:
-        """The line of a path, or of its nearest parent."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 1)
-
-    def object(self) -> dict[str, Any]:
-        """The object as the API gives it."""
-        root = self.root
-        metadata = root.get("metadata") if isinstance(root.get("metadata"), dict) else {}
-        assert isinstance(metadata, dict)
-        for field in ("name", "namespace", "labels", "annotations"):
-            if root.get(field):
-                metadata[field] = root[field]
-        spec = root.get("spec")
-        if isinstance(spec, dict):
-            for field in ("podSelector", "subject"):
-                # Labels are printed like titles (`app` as `App`): a selector that may have been changed is unknown.
-                if field in spec and not _labels_certain(spec[field]):
-                    spec[field] = None
-        out: dict[str, Any] = {"apiVersion": root.get("apiVersion"), "kind": root.get("kind"), "metadata": metadata}
-        return {**out, "spec": spec, **({"status": root["status"]} if root.get("status") else {})}
-
-
-def _labels_certain(selector: Any) -> bool:
-    if not isinstance(selector, dict) or set(selector) - {"matchLabels"}:
-        return False
-    return all(re.search(r"[^A-Za-z -]", key) for key in selector.get("matchLabels") or {})
-
-
-def _field(title: str) -> str:
-    """The field name of a printed title: `Pod Selector Endpoints` is podSelectorEndpoints."""
-    if title in _TITLES:
-        return _TITLES[title]
-    first, *rest = title.split(" ")
-    return first[:1].lower() + first[1:] + "".join(rest)
+def _span(line: Line) -> Span:
+    return Span(line.start, line.end, line.number, line.number)
 
 
 FORMAT = Format(

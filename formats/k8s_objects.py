@@ -9,6 +9,7 @@ from formats.base import NO, Format, Problem, Record, Score
 from formats.k8s_events import Fault
 from formats.k8s_flat import indent_again, is_flat
 from formats.k8s_json import load_json
+from formats.k8s_partial import element_of, ends_early, last_path, leave_out, node_at, record_data
 from formats.k8s_schema import conform, path_text
 from formats.k8s_text import FRAGMENT_KEYS, Text, texts
 from formats.k8s_yaml import Loaded, load_yaml
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from formats.base import Item
+    from formats.k8s_checker import SchemaError
     from formats.k8s_events import Path
-    from formats.k8s_schema import SchemaError
     from formats.source import Source
 
 #: Errors of one object that are told one by one.
@@ -111,7 +112,7 @@ def _items(loaded: Loaded) -> Iterator[Item]:
             return
     if _is_fragment(value):
         span = loaded.span
-        yield Record("k8s_object", _data(value, None, _told(loaded.faults, loaded)), span)
+        yield Record("k8s_object", record_data(value, None, _told(loaded.faults, loaded)), span)
         yield Problem(
             "a part of an object without apiVersion and kind", span, "kept as it stands", "whose it is",
             "paste the object from its first line",
@@ -144,16 +145,20 @@ def _is_fragment(value: Any) -> bool:
 
 def _object(value: dict[str, Any], loaded: Loaded) -> Iterator[Item]:
     errors = conform(value)
+    if errors is not None and loaded.last and len(path := last_path(value)) > 1 and node_at(value, path) is None:
+        loaded.cut = True
     if not errors and not loaded.faults and not loaded.cut and _half_name(value, loaded) is None:
-        yield Record("k8s_object", _data(value, None if errors is None else True, []), loaded.span)
+        yield Record("k8s_object", record_data(value, None if errors is None else True, []), loaded.span)
         if errors is None and value["kind"] in _OURS:
             yield _other_group(value, loaded)
+        elif errors is None and "metadata" not in value and "items" not in value:
+            yield Problem(f"{_label(value)}: nothing but its head", loaded.span, "kept as it stands", "the rest of it")
         elif errors is not None and value.get("spec") is None:
             what = f"{_label(value)}: spec is empty: a scaffold, or the text ends here"
             yield Problem(what, loaded.span, "used as it stands: no rules, no pods")
         return
     faults = list(loaded.faults)
-    if loaded.cut or (loaded.last and errors is not None and _ends_early(errors)):
+    if loaded.cut or (loaded.last and errors is not None and ends_early(errors)):
         faults.append(_cut_fault(value, loaded))
     if (half := _half_name(value, loaded)) is not None:
         faults.append(half)
@@ -161,39 +166,16 @@ def _object(value: dict[str, Any], loaded: Loaded) -> Iterator[Item]:
     told = _schema_told(errors or [], loaded) + _told(
         [fault for fault in faults if fault.message != CUT_BEHIND], loaded
     )
-    left_out = _leave_out(value, errors or [], faults)
+    left_out = leave_out(value, errors or [], faults)
     valid = False if told else None if errors is None else True
-    yield Record("k8s_object", _data(value, valid, told), loaded.span)
+    yield Record("k8s_object", record_data(value, valid, told), loaded.span)
     yield from _schema_problems(errors or [], loaded, label, left_out)
     yield from _fault_problems(faults, loaded, label)
 
 
-def _data(value: Any, valid: bool | None, errors: list[dict[str, Any]]) -> dict[str, Any]:
-    named = value if isinstance(value, dict) and isinstance(value.get("kind"), str) else {}
-    metadata = named.get("metadata") if isinstance(named.get("metadata"), dict) else {}
-    return {
-        "kind": named.get("kind"),
-        "api_version": _text(named.get("apiVersion")),
-        "namespace": _text(metadata.get("namespace")) if metadata else None,
-        "name": _text(metadata.get("name")) if metadata else None,
-        "object": value,
-        "valid": valid,
-        "errors": errors,
-    }
-
-
 def _label(value: dict[str, Any]) -> str:
-    data = _data(value, None, [])
+    data = record_data(value, None, [])
     return f"{data['kind']} " + "/".join(data[key] for key in ("namespace", "name") if data[key])
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _ends_early(errors: list[SchemaError]) -> bool:
-    """What comes last in an object is missing: its text was cut."""
-    return any(error.keyword == "required" and error.path in ((), ("spec",), ("spec", "policyRef")) for error in errors)
 
 
 #: Nothing of the object itself is missing.
@@ -202,66 +184,22 @@ CUT_BEHIND = "the text ends here: what follows this object is missing"
 
 def _cut_fault(value: dict[str, Any], loaded: Loaded) -> Fault:
     """The element that stood open at the end; a rule whose ports were cut off would read as a rule for all ports."""
-    path: list[str | int] = []
-    node: Any = value
-    while isinstance(node, dict | list) and node:
-        key: str | int = list(node)[-1] if isinstance(node, dict) else len(node) - 1
-        path.append(key)
-        node = node[key]  # type: ignore[index]
+    path = last_path(value)
     line = loaded.text.data.count(b"\n") + (0 if loaded.text.data.endswith(b"\n") else 1)
-    if _element_of(tuple(path)) is None:
+    if element_of(path) is None:
         return Fault(CUT_BEHIND, line)
-    return Fault("the text is cut here, in the middle of this", line, tuple(path), fatal=True, lost="the rest of it")
+    return Fault("the text is cut here, in the middle of this", line, path, fatal=True, lost="the rest of it")
 
 
 def _half_name(value: dict[str, Any], loaded: Loaded) -> Fault | None:
     """The last value of a text without its line end, when the object itself shows that a part of it is missing."""
     if not loaded.last or value["kind"] != "PolicyEndpoint":
         return None
-    whole, given = _at(value, ("metadata", "namespace")), _at(value, ("spec", "policyRef", "namespace"))
+    whole, given = node_at(value, ("metadata", "namespace")), node_at(value, ("spec", "policyRef", "namespace"))
     if not isinstance(whole, str) or not isinstance(given, str) or whole == given or not whole.startswith(given):
         return None
     path = ("spec", "policyRef", "namespace")
     return Fault(f"{given!r} is cut: the object is in {whole!r}", loaded.locate(path), path)
-
-
-def _element_of(path: Path) -> Path | None:
-    """The path of the rule or endpoint that a path lies in: the outermost list element below spec."""
-    for depth, part in enumerate(path):
-        if isinstance(part, int):
-            return path[: depth + 1] if path[0] == "spec" else None
-    return None
-
-
-def _leave_out(value: dict[str, Any], errors: list[SchemaError], faults: list[Fault]) -> set[Path]:
-    """Take the wrong rules, and values of a wrong type, out of the object. Returns their paths."""
-    gone: set[Path] = set()
-    for path in [error.path for error in errors] + [fault.path for fault in faults]:
-        element = _element_of(path)
-        if element is not None:
-            gone.add(element)
-    for error in errors:
-        if error.keyword == "type" and error.path[:1] == ("spec",) and _element_of(error.path) is None:
-            gone.add(error.path)
-    # From the back, so that the numbers of the elements before them hold.
-    for path in sorted(gone, key=lambda path: [str(part).rjust(12) for part in path], reverse=True):
-        parent = _at(value, path[:-1])
-        if isinstance(parent, dict):
-            parent.pop(path[-1], None)
-        elif isinstance(parent, list) and isinstance(path[-1], int) and path[-1] < len(parent):
-            del parent[path[-1]]
-    return gone
-
-
-def _at(value: Any, path: Path) -> Any:
-    for part in path:
-        if isinstance(value, dict):
-            value = value.get(part)
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
-            return None
-    return value
 
 
 def _schema_told(errors: list[SchemaError], loaded: Loaded) -> list[dict[str, Any]]:
@@ -285,7 +223,7 @@ def _told(faults: list[Fault], loaded: Loaded) -> list[dict[str, Any]]:
 def _schema_problems(errors: list[SchemaError], loaded: Loaded, label: str, left_out: set[Path]) -> Iterator[Problem]:
     for error in errors[:TOLD]:
         where = loaded.text.line_span(loaded.locate(error.path), loaded.span)
-        element = _element_of(error.path)
+        element = element_of(error.path)
         at = f"{path_text(error.path)}: " if error.path else ""
         if element in left_out or error.path in left_out:
             done, lost = "left it out, used the rest", path_text(element or error.path)
@@ -298,7 +236,7 @@ def _schema_problems(errors: list[SchemaError], loaded: Loaded, label: str, left
 
 def _fault_problems(faults: list[Fault], loaded: Loaded, label: str) -> Iterator[Problem]:
     for fault in faults[:TOLD]:
-        element = _element_of(fault.path)
+        element = element_of(fault.path)
         lost = path_text(element) if element is not None else fault.lost
         where = loaded.text.line_span(fault.line, loaded.span)
         yield Problem(f"{label}: {fault.message}", where, "used the rest", lost)
@@ -325,5 +263,9 @@ FORMAT = Format(
         "YAML: 8 MiB for one object, 200 levels, 100 anchors",
         "plain scalars are null, true, false, decimal integers or text; other YAML 1.1 forms (012, 1e3, on) stay text",
     ),
-    loses=("comments", "the order of duplicate keys: the last one counts, both are reported"),
+    loses=(
+        "what a cut took from an object in a person's own field order, when the rest is whole",
+        "comments",
+        "the order of duplicate keys: the last one counts, both are reported",
+    ),
 )

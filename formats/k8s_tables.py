@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_SNIFF = re.compile(rb"(?m)^[ \t>]*(?:NAMESPACE[ \t]+)?NAME[ \t]+(?:[A-Z-]+[ \t]+)*(?:AGE|CREATED AT)\b")
+_SNIFF = re.compile(rb"(?m)^[ \t>]*((?:NAMESPACE[ \t]+)?NAME[ \t]+[A-Z][A-Z \t-]+)\r?$")
+#: Columns of the tables that are read here; a table with any other column is somebody else's.
+_COLUMNS = frozenset(
+    b"NAMESPACE NAME READY STATUS RESTARTS AGE IP NODE NOMINATED READINESS GATES LABELS POD-SELECTOR ROLES VERSION "
+    b"INTERNAL-IP EXTERNAL-IP OS-IMAGE KERNEL-VERSION CONTAINER-RUNTIME CREATED AT".split()
+)
 _TITLES = re.compile(r"NOMINATED NODE|READINESS GATES|CREATED AT|[A-Z][A-Z0-9-]*")
 _COMMAND = re.compile(r"\bkubectl\b.*?\bget\s+(?:-\S+\s+)*([a-z][a-z.0-9]*)", re.I)
 _AGE = re.compile(r"(?:\d+[ydhms])+|<unknown>|<invalid>")
@@ -44,10 +49,11 @@ _RESOURCES = {
 
 def sniff(head: bytes, path: str) -> Score:
     """A header line of `kubectl get`: NAME first, or NAMESPACE and NAME, and AGE or CREATED AT."""
-    match = _SNIFF.search(head)
-    if match is None:
-        return NO
-    return Score(75 if head.count(b"\n", 0, match.start()) < 3 else 60, "header line of kubectl get")
+    for match in _SNIFF.finditer(head):
+        words = match[1].split()
+        if _COLUMNS.issuperset(words) and (b"AGE" in words or words[-2:] == [b"CREATED", b"AT"]):
+            return Score(75 if head.count(b"\n", 0, match.start()) < 3 else 60, "header line of kubectl get")
+    return NO
 
 
 def read(source: Source) -> Iterator[Item]:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 _SEPARATOR = re.compile(rb"(?m)^(?:---|\.\.\.)(?=[ \t]|$)[ \t]*(#[^\n]*)?(\S[^\n]*)?\n?")
 _ITEMS = re.compile(rb"(?m)^items:[ ]*\n(?:[ ]*(?:#[^\n]*)?\n)*( *)- ")
-_API_VERSION = re.compile(rb"(?m)^(?:kind:[^\n]*\n)?apiVersion:")
-_TOP_KEY = re.compile(rb"(?m)^(?!apiVersion:|kind:)[A-Za-z]\w*:")
+_TOP_KEY = re.compile(rb"(?m)^(?:(?:kind:[^\n]*\n)?(apiVersion:)|(?!kind:)[A-Za-z]\w*:)")
 _ITEM_HEAD = re.compile(rb" *- +(?:apiVersion|kind|metadata|spec):")
 _KIND = re.compile(rb"(?m)^kind:[ ]*\S")
 
@@ -102,11 +101,15 @@ def _documents(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _split_repeated(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    heads = [match.start() for match in _API_VERSION.finditer(data, start, end)]
-    for head in heads[1:]:
-        if _TOP_KEY.search(data, start, head):
-            yield from _unless_blank(data, start, head)
-            start = head
+    version = other = False
+    for match in _TOP_KEY.finditer(data, start, end):
+        if match[1] is None:
+            other = True
+        elif version and other:
+            yield from _unless_blank(data, start, match.start())
+            start, other = match.start(), False
+        else:
+            version = True
     yield from _unless_blank(data, start, end)
 
 

@@ -72,10 +72,18 @@ class LogMaker:
         if matched is None and level in BAD_LEVELS and not entry.message.startswith(self._noise):
             matched = "error", _error_fields(entry)
         if matched is not None:
-            self.event(entry.ts, level, entry.message, matched, span)
+            self.event(entry.ts, level, entry.message, matched, span, _twice(entry) if entry.pairs else None)
 
-    def event(self, ts: str | None, level: str | None, message: str, matched: Matched, span: Span) -> None:
-        """Gives out an event."""
+    def event(
+        self,
+        ts: str | None,
+        level: str | None,
+        message: str,
+        matched: Matched,
+        span: Span,
+        twice: list[str] | None = None,
+    ) -> None:
+        """Gives out an event; `twice` are keys its record has more than once."""
         data = {
             "log": self.log,
             "ts": ts,
@@ -85,6 +93,8 @@ class LogMaker:
             "msg": message,
             **matched[1],
         }
+        if twice:
+            data["duplicate_keys"] = twice
         record = self.made(Record("log_event", data, span))
         if record is not None:
             self.out.append(record)
@@ -146,6 +156,11 @@ class LogMaker:
                 self._minutes.clear()
             self._minutes[ts[:17]] = whole - whole % _MINUTE
         return whole
+
+
+def _twice(entry: Entry) -> list[str]:
+    keys = [key for key, _ in entry.pairs]
+    return sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
 
 
 def _error_fields(entry: Entry) -> dict[str, Any]:

@@ -33,6 +33,8 @@ _FLOW = re.compile(
 )
 _CONTROL = re.compile(rb"[\x00-\x20]")
 _TIME = re.compile(rb'"(?:ts|timestamp)"\s*:\s*"([^"\\]{10,40})"')
+_LOGGER = re.compile(rb'"logger":\s*"([^"\\]{1,80})"')
+_LOGGERS = 40  # enough for all names there are
 _V104 = re.compile(
     rb'",\s*"logger":\s*"(?:setup|controllers\.|ebpf-client|cp-util|rpc-handler|grpcLogger)|"msg":"version"'
 )
@@ -51,6 +53,7 @@ class LogReader(TolerantLog):
         self._size = 0
         self._last_line = 0
         self._encoder: str | None = None
+        self._loggers: dict[str, None] = {}
         self._edge_first: str | None = None
         self._edge_last: str | None = None
         #: The block whose lines are being read (its bytes from PAD on) and its offset: for subclasses.
@@ -171,6 +174,9 @@ class LogReader(TolerantLog):
         times = _TIME.findall(tail)
         if times:
             self._edge_last = times[-1].decode("utf-8", "replace")
+        if len(self._loggers) < _LOGGERS and buffer.find(b'"logger":', pad, pad + size) >= 0:
+            for name in dict.fromkeys(_LOGGER.findall(buffer, pad, pad + size)):
+                self._loggers[name.decode("utf-8", "replace")] = None
         if b'"timestamp":"' in tail:
             self._encoder = "v1.0.1"
         elif _V104.search(tail):
@@ -194,6 +200,7 @@ class LogReader(TolerantLog):
             "unread_lines": self.unread,
             "levels": dict(sorted(self.levels.items())),
             "flows": self.flows.total,
+            "loggers": list(self._loggers)[:_LOGGERS],
             "encoder": self._encoder if self.log == "agent" else None,
             "rotated_at": rotated_at(self.source.path),
         }

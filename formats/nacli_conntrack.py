@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from formats.base import ENTRY_SPAN_DTYPE
 from formats.layouts import CONNTRACK_KEY_DTYPES, CONNTRACK_VALUE_HEAD, dtype_of
-from formats.nacli_bulk import digit_runs, numbers, octets
+from formats.nacli_bulk import digit_runs, numbers, octets, packed_v6
 
 Array = np.ndarray[Any, Any]
 
@@ -199,17 +198,16 @@ def _fields_v6(
     found = list(zip(*entry.findall(data, at, stop), strict=True))
     names = ("src", "sport", "dst", "dport", "protocol", "owner", "ifindex", "state", "last_seen")
     fields: dict[str, Array] = {}
-    try:
-        for name, column in zip(names, found, strict=True):
-            if not column[0]:
-                continue
-            if name in ("src", "dst", "owner"):
-                packed = b"".join(socket.inet_pton(socket.AF_INET6, text.decode("ascii")) for text in column)
-                fields[name] = np.frombuffer(packed, np.uint8).reshape(-1, 16)
-            else:
-                fields[name] = np.array([int(text) for text in column], np.uint64)
-    except OSError:
-        return None
+    for name, column in zip(names, found, strict=True):
+        if not column[0]:
+            continue
+        if name in ("src", "dst", "owner"):
+            address = packed_v6([text.decode("ascii") for text in column])
+            if address is None:
+                return None
+            fields[name] = address
+        else:
+            fields[name] = np.array([int(text) for text in column], np.uint64)
     dst = fields["dst"]
     if bool((~dst[:, :2].any(axis=1) & dst[:, 2:4].any(axis=1)).any()):
         return None

@@ -51,8 +51,8 @@ CRASHED = (
 )
 CRASHED_OTHERWISE = "the CLI crashed while it printed this section: section discarded, no part of it is certain"
 OVERRUN = (
-    "overrun of dump-maps of v1.0.6 and earlier: section discarded. The value overran the one slot the CLI has room for,"
-    " and the keys shown are not the map's; use bpftool"
+    "overrun of dump-maps of v1.0.6 and earlier: section discarded. The value overran the one slot the CLI has room"
+    " for, and the keys shown are not the map's; use bpftool"
 )
 NO_DATA = (
     "the command printed nothing: no program is pinned on this node, or the CLI is not installed; it does not mean that"

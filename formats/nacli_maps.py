@@ -71,8 +71,8 @@ FORMAT = Format(
     about=(
         "Text of aws-eks-na-cli `ebpf dump-maps ID` (rule maps, conntrack, pod state) and `ebpf dump-cp-maps ID`"
         " (cluster maps, IPv4 binary since v1.3.0), from one command, from several with prompts between, or in the log"
-        " collector's ebpf-maps-data.txt and ebpf-cp-maps-data.txt. A section is complete only with its end line. On IPv6, and on"
-        " IPv4 before v1.0.4, `Unable to get First key` means an empty map."
+        " collector's ebpf-maps-data.txt and ebpf-cp-maps-data.txt. A section is complete only with its"
+        " end line. On IPv6, and on IPv4 before v1.0.4, `Unable to get First key` means an empty map."
     ),
     limits=(
         "A section that dump-maps destroyed (cluster map, v1.3.0 and later; any map of v1.0.6 and earlier whose first"
@@ -85,8 +85,8 @@ FORMAT = Format(
         "A healthy dump with 0.0.0.0/0 as its only entry, cut before its end line, reads as a crash: it is discarded.",
     ),
     loses=(
-        "Value bytes of rule maps: the value size, every byte behind slot 23, and slots whose protocol is 0 (their ports"
-        " and priority too); slot numbers survive.",
+        "Value bytes of rule maps: the value size, every byte behind slot 23, and slots whose protocol is 0 (their"
+        " ports and priority too); slot numbers survive.",
         "The number of a protocol printed as UNKNOWN.",
         "All slots but slot 0, up to v1.0.6; keys and values of that form may be overrun by the CLI itself.",
         "The map's name, the pod, and the time; without a collector's heading or the command, the map's ID too.",

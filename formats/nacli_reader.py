@@ -196,7 +196,7 @@ class Reader(Sections):
             entry.key, entry.fault = None, "the text ends inside a key"
         elif token.kind == "field" and entry is not None and token.group("text") != "0":
             entry.hurt("the text ends inside a slot")
-        elif token.kind == "flow" and isinstance(self._value, FlowEntry):
+        elif token.kind in ("flow", "state_key") and self._value is not None:
             self._value.cut = True
         elif token.kind == "seen" and isinstance(self._value, FlowEntry):
             self._value.fault = "the text ends inside a value"

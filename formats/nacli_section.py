@@ -110,6 +110,7 @@ class Section:
         dump.map_type = "hash" if self.empty == "hash" else _TYPES.get(self.walk or 0)
         dump.tier = "cluster" if self.target.verb == "dump-cp-maps" and self.empty != "hash" else None
         dump.complete = True
+        dump.text_slots = RuleTable().arrays().content
         return dump
 
     def _dump(self, part: Part, values: Array | None) -> MapDump:

@@ -66,8 +66,9 @@ _ONE = re.compile("|".join(_PARTS))
 FLOW_LINE = re.compile(_PARTS[4])
 _SPOT = re.compile(
     r"Key|Entry|Protocol|Priority|StartPort|End[pP]ort|State|Conntrack|Last Seen|Done reading|Failed to"
-    r"|[Ee]ntries found|Walking map|EBPF|PinPath|currently loaded|\*{5}|-{5}|`{3}|error reading|Error: |There was an|unable to read mono"
-    r"|fatal error|panic|unexpected fault|runtime|goroutine|signal SIG|aws-eks-na-cli|Value"
+    r"|[Ee]ntries found|Walking map|EBPF|PinPath|currently loaded|\*{5}|-{5}|`{3}|error reading|Error: "
+    r"|There was an|unable to read mono|fatal error|panic|unexpected fault|runtime|goroutine"
+    r"|signal SIG|aws-eks-na-cli|Value"
 )
 _PROMPT = re.compile(
     r"(?!.*aws-eks-na-cli)(?:(?:\[[^\]]{1,80}\]|[\w.-]+@[^#$\s]{1,80}|(?:ba)?sh-[\d.]+)\s?[$#](?:\s.*)?|[$#](?: \S.*)?)"

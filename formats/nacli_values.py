@@ -30,6 +30,7 @@ class StateEntry:
         self._number = int(token.group("number"))
         self._state: int | None = None
         self._start, self._first_line = token.start, token.line.number
+        self.cut = False
         self.reach(token)
 
     def reach(self, token: Token) -> None:
@@ -44,9 +45,10 @@ class StateEntry:
         """To the section's table, or to its problems."""
         span = Span(self._start, self._end, self._first_line, self._last_line)
         section.end, section.last_line = max(section.end, span.end), max(section.last_line, span.last_line)
-        if self._number > 0xFFFFFFFF:
+        if self._number > 0xFFFFFFFF or self.cut:
             section.hidden += 1
-            section.troubles.add("a key above 32 bits", span, "record left out", "one entry", str(self._number))
+            what = "the text ends inside a key" if self.cut else "a key above 32 bits"
+            section.troubles.add(what, span, "record left out", "one entry", str(self._number))
             return
         value = bytes([self._state]) if self._state is not None and self._state <= 0xFF else None
         if value is None:

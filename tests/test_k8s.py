@@ -1,4 +1,5 @@
 """Kubernetes objects, described objects and tables: expected values from the CRD chapter of the spec, by hand."""
+# ruff: noqa: E501 (tables are as wide as kubectl prints them)
 
 from __future__ import annotations
 

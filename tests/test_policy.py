@@ -196,11 +196,12 @@ def test_malformed_objects_cost_themselves_only():
         "text",
         {"kind": "PolicyEndpoint", "spec": None},
         endpoint("bad-aaaaa", ingress=[None, {"cidr": 7}, {"cidr": "10.0.0.300"}, {"cidr": "10.2.0.1", "ports": "x"}]),
+        endpoint("odd-aaaaa", ingress=[{"cidr": "10.2.0.2", "ports": [{"port": [80], "protocol": {}}], "except": [1]}]),
     ]
 
     tier = expected_map(objects, NODE, "web-7d4f8c9b6-prod", "ingress", "v1.3.1", 4).namespace
 
-    assert {"10.1.2.10/32", "10.2.0.1/32"} == set(tier.entries)
+    assert {"10.1.2.10/32", "10.2.0.1/32", "10.2.0.2/32"} == set(tier.entries)
     assert [left.reason for left in tier.skipped] == ["unreadable", "unreadable"]
 
 
@@ -743,18 +744,39 @@ def test_shuffling_objects_rules_and_ports_changes_nothing(case, version, chance
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(14), st.sampled_from(["v1.2.4", "v1.3.1", "v1.4.1"]), st.randoms(use_true_random=False))
+@given(
+    cases(14), st.sampled_from(["v1.0.8", "v1.2.3", "v1.2.4", "v1.3.1", "v1.4.1"]), st.randoms(use_true_random=False)
+)
 def test_whatever_order_the_agent_took_is_admitted(case, version, chance):
     family, items = case
+    assume(family == 4 or all(":" in item["cidr"] or "/" in item["cidr"] for item in items))
     chance.shuffle(items)
     rules = [(item["cidr"], item["ports"], item["except"]) for item in items]
+    agent = naive.version(version)
+    algorithm = naive.algorithm_a if agent >= (1, 2, 4) else naive.algorithm_b
 
     actual = namespace_map(spread(items, family), version, node=node_of(family))
 
-    written = naive.algorithm_a(rules, node_of(family), family == 6, naive.version(version))
+    written = algorithm(rules, node_of(family), family == 6, agent)
     assert set(written) == set(actual)
     for cidr, values in written.items():
         assert all(value in actual[cidr] for value in values), cidr
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(14, cluster=True), st.sampled_from(["v1.3.0", "v1.4.1", "v1.4.2"]), st.randoms(use_true_random=False))
+def test_whatever_order_the_agent_took_is_admitted_in_the_cluster_tier(case, version, chance):
+    family, items = case
+    chance.shuffle(items)
+    rules = [(item["cidr"], item["ports"], item["action"], 10) for item in items]
+    objects = spread(items, family, make=cluster_endpoint)
+
+    actual = expected_entries(objects, node_of(family), identifier(version), "ingress", version, family)["cluster"]
+
+    written = naive.cluster(rules, node_of(family), family == 6, naive.version(version))
+    assert set(written) == set(actual)
+    for cidr, values in written.items():
+        assert all(value in actual[cidr] for value in values if len(value) <= 24), cidr
 
 
 # --- size --------------------------------------------------------------------------------------------------------
