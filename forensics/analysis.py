@@ -10,6 +10,7 @@ from forensics.case import Overrides, build_case
 from forensics.document import document
 from forensics.engine import judge
 from forensics.finding import SEVERITIES
+from forensics.problem import NothingReadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +49,13 @@ def run(
 ) -> Report:
     """Read, join, judge and write down. Raises UsageError and NothingReadable (forensics.problem)."""
     bundle = read_bundle(inputs, budget, progress)
+    if not any(artifact.identity.formats for artifact in bundle.artifacts):
+        count = len(bundle.artifacts)
+        what = "the file is" if count == 1 else f"none of {count} files is"
+        nor = "not recognised" if count == 1 else "recognised"
+        raise NothingReadable(
+            f"nothing readable in {', '.join(inputs)}: {what} {nor}; `npforensics formats` lists what is"
+        )
     case = build_case(bundle, overrides)
     judged = judge(case)
     return Report(document(case, judged), case, judged)

@@ -94,6 +94,11 @@ class Captured:
             out.append(collect.map_dump(self.context, f"{self.direction}_pod_state_map"))
         return tuple(out)
 
+    @property
+    def tracks(self) -> bool:
+        """Whether a conntrack map that this program could have written was dumped."""
+        return self._conntrack is not None
+
     def datapath(self, state: Mapping[int, int], conntrack: Mapping[bytes, bytes] | None = None) -> Datapath:
         """The program over the captured maps under a pod state."""
         return Datapath(self.version, self.family, self.direction, self.maps, state, conntrack or {})

@@ -140,7 +140,7 @@ def _node(found: Group, overrides: Overrides) -> Node:
         KubeObject(artifact, record)
         for artifact in found.artifacts
         for record in artifact.records
-        if record.kind == "k8s_object"
+        if record.kind == "k8s_object" and isinstance(record.data.get("object"), dict)
     ]
     node.instance_id = facts.value("instance_id")
     node.hostname = facts.value("hostname") or facts.value("node_name")

@@ -19,6 +19,17 @@ CLUSTER_POLICIES = Missing(
     "kubectl get clusterpolicyendpoints -o yaml > clusterpolicyendpoints.yaml",
 )
 PODS = Missing("the pods of the node with their addresses", "cp /var/run/aws-node/ipam.json .")
+#: Where every pod of the cluster runs and which address it has.
+ALL_PODS = "kubectl get pods -A -o wide"
+#: The EKS log collector, on the node in question.
+BUNDLE = "sudo bash eks-log-collector.sh"
+#: Every map of every pod of a node, one JSON file each.
+ALL_MAPS = f'for m in {PINS}/*; do sudo bpftool -j map dump pinned "$m" > "${{m##*/}}.json"; done'
+FLOW_LOGS = Missing(
+    "flow lines of the agent: policy event logging is off by default",
+    "aws eks update-addon --cluster-name <cluster> --addon-name vpc-cni --configuration-values "
+    """'{"nodeAgent": {"enablePolicyEventLogs": "true"}}'""",
+)
 AGENT_LOG = Missing(
     "the agent's log from before its last restart", "cp /var/log/aws-routed-eni/network-policy-agent*.log* ."
 )

@@ -123,7 +123,7 @@ def questions(judged: Judged, case: Case) -> Iterator[tuple[str | None, str, str
             commands[missing.command] = None
     for (name, what), (pods, commands) in merged.items():
         shown = ", ".join(pods[:4]) + (f" and {len(pods) - 4} more" if len(pods) > 4 else "")
-        yield name, f"{what}: not in the input", f"cannot tell {shown}", tuple(commands)
+        yield name, f"Missing: {what}.", f"Without it: cannot tell {shown}.", tuple(commands)
     for node in case.nodes:
         yield from _node_questions(node)
 
@@ -131,12 +131,13 @@ def questions(judged: Judged, case: Case) -> Iterator[tuple[str | None, str, str
 def _node_questions(node: Node) -> Iterator[tuple[str | None, str, str, tuple[str, ...]]]:
     if node.agent_version_source is None or not node.facts.best("agent_version"):
         command = "kubectl get pods -n kube-system -l k8s-app=aws-node -o yaml | grep image:"
-        yield node.id, "which agent version runs here", "known defects and the datapath depend on it", (command,)
+        yield node.id, "Which agent version runs here?", "Known defects and the datapath depend on it.", (command,)
     if not node.story.events:
         command = "cp /var/log/aws-routed-eni/network-policy-agent*.log* ."
-        yield node.id, "since when: no agent log is in the input", "first and last sign cannot be told", (command,)
+        why = "No agent log is in the input: neither the first nor the last sign can be told."
+        yield node.id, "Since when?", why, (command,)
     has_states = any(pod.state_of("ingress") is not None for pod in node.pods.values())
     if node.pods and not has_states:
         command = "for m in /sys/fs/bpf/globals/aws/maps/*_pod_state_map; do sudo bpftool map dump pinned $m; done"
-        why = "whether a pod is open, closed or under policy is assumed to be under policy; the collector leaves it out"
-        yield node.id, "the pod states were not dumped", why, (command,)
+        why = "The collector leaves it out; verdicts here assume that policies are applied."
+        yield node.id, "What is each pod's state: open, closed or under policy?", why, (command,)

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
     from formats.base import Item
     from formats.log_events import Event
+    from formats.log_line import Entry
     from formats.log_scan import Ints
     from formats.source import Source
 
 #: Bytes looked at together: about what a core's caches hold with the arrays made from it.
 BLOCK_BYTES = 1024 * 1024
+_DULL = 2000  # first words remembered; the agent has some hundred
 _EDGE = 16 * 1024  # of a block, where times and the encoder's generation are looked for
 _QUIET = {b"info": "info", b"debug": "debug", b"warn": "warn"}
 _FLOW = re.compile(
@@ -46,9 +48,7 @@ class LogReader(TolerantLog):
     def __init__(self, source: Source, log: str, events: tuple[Event, ...], noise: tuple[str, ...] = ()) -> None:
         super().__init__(log, events, noise, pure=_is_pure(source.head))
         self.source = source
-        words = (*self.index, "Flow", "panic:")
-        self._scanner = log_scan.Scanner(words)
-        self._keys = frozenset(log_scan.word_key(word) for word in words)
+        self._scanner = log_scan.Scanner()
         self._lines = 0
         self._size = 0
         self._last_line = 0
@@ -86,6 +86,7 @@ class LogReader(TolerantLog):
             return
         self.close()
         self.entry(entry, span)
+        self._learn(raw, entry)
 
     def _block(self, buffer: bytearray, size: int, offset: int, tolerant_only: bool) -> None:
         first_line = self._lines + 1
@@ -145,11 +146,11 @@ class LogReader(TolerantLog):
         return True
 
     def _quiet(self, raw: bytes) -> bool:
-        """The scanner's SKIP, said again for one line: compact, of a quiet level, and of no catalogued first word."""
+        """The scanner's SKIP, said again for one line: compact, of a quiet level, and of a first word known as dull."""
         if not raw.startswith(b'{"level":"') or raw[-1] != ord("}") or len(raw) <= 24:
             return False
         blank = _CONTROL.search(raw)
-        if blank is None or int.from_bytes(raw[blank.start() - 8 : blank.start()], "little") in self._keys:
+        if blank is None or int.from_bytes(raw[blank.start() - 8 : blank.start()], "little") not in self._scanner.dull:
             return False
         letter = chr(raw[10])
         level = log_scan.LEVELS.get(letter, "")
@@ -158,6 +159,20 @@ class LogReader(TolerantLog):
         self.close()
         self.count(level)
         return True
+
+    def _learn(self, raw: bytes, entry: Entry) -> None:
+        """A whole line was read whose message can be no event: lines with its first word are skipped from now on."""
+        word = entry.message.split(" ", 1)[0]
+        if (
+            word in self.index
+            or word == "Flow"
+            or entry.level not in _QUIET.values()
+            or len(self._scanner.dull) >= _DULL
+        ):
+            return
+        blank = _CONTROL.search(raw)
+        if blank is not None and raw[: blank.start()].endswith(b'"msg":"' + word.encode()):
+            self._scanner.dull.add(log_scan.word_key(word))
 
     def _letters(self, letters: Ints) -> None:
         for letter, number in zip(*np.unique(letters, return_counts=True), strict=True):

@@ -99,10 +99,11 @@ _TIERS = _Vocabulary("ERROR", "ADMIN", "NETWORK_POLICY", "BASELINE", "DEFAULT")
 
 
 class Scanner:
-    """Classifies the blocks of one log; `words` are the first words of the messages worth a look."""
+    """Classifies the blocks of one log."""
 
-    def __init__(self, words: tuple[str, ...]) -> None:
-        self._keys = np.array(sorted({word_key(word) for word in words}), np.uint64)
+    def __init__(self) -> None:
+        #: First words (as word_key gives them) of messages that were found to be of no interest: SKIP at quiet levels.
+        self.dull: set[int] = set()
         self._names = _Names()
 
     def scan(self, buffer: bytes | bytearray, size: int, offset: int, first_line: int) -> Block:
@@ -130,8 +131,9 @@ class Scanner:
         flow = compact & (word == _FLOW_WORD) & (loads[front - 12] == _MSG_HEAD)
         flow &= (count == _WITHOUT_TIER) | (count == _WITH_TIER)
         quiet = (letters == ord("d")) | (letters == ord("i")) | (letters == ord("w"))
-        quiet &= compact & (count > 0) & ~np.isin(word, self._keys, kind="sort")
-        kinds = np.where(quiet & ~flow, SKIP, LOOK).astype(np.int8)
+        dull = np.fromiter(self.dull, np.uint64, len(self.dull))
+        quiet &= compact & (count > 0) & np.isin(word, dull, kind="sort")
+        kinds = np.where(quiet, SKIP, LOOK).astype(np.int8)
         rows = np.flatnonzero(flow)
         b = marks[first[rows] + np.arange(_WITH_TIER)[:, None]]
         kept, columns = self._flows(octets, loads, starts[rows], ends[rows], b, count[rows] == _WITH_TIER)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 #: What a record torn over several lines may be: lines, characters, and how often its whole is tried.
 TORN_LINES, TORN_TEXT, TORN_TRIES = 200, 32 * 1024, 24
 # Lines that are no records and no damage: zap's own complaint, marks of an excerpt, fences around a paste.
-_KNOWN_NOISE = re.compile(r"\S.*Logger\.check error:|^\s*(?:\.\.\.|\[truncated\]|```.*|~~~.*)\s*$")
+_KNOWN_NOISE = re.compile(r"\s*(?:\.\.\.|\[truncated\]|```.*|~~~.*)$")
+_ZAP_COMPLAINT = "Logger.check error:"
 # What only a log record has; a line of a paste without it is prose.
 _ANCHOR = re.compile(r'"(?:level|msg|caller|timestamp)"\s*:|\{"(?:level|ts)|^\{"?l?e?v?e?l?"?$')
 _CUT = "a log record is cut"
@@ -89,7 +90,7 @@ class TolerantLog(LogMaker):
 
     def _plain(self, text: str, span: Span) -> None:
         """A line without JSON: a digest of an event, or no record."""
-        if _KNOWN_NOISE.search(text):
+        if _ZAP_COMPLAINT in text or _KNOWN_NOISE.match(text.rstrip()):
             return
         entry = plain_entry(text) if '"msg"' not in text and "Flow Info:" not in text else None
         if entry is not None and (self.match(entry) is not None or entry.level in BAD_LEVELS):

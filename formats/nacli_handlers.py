@@ -97,7 +97,7 @@ class Sections:
     def _on_header(self, token: Token) -> None:
         self._close()
         number = token.group("hid")
-        self._target = Target(int(number) if number.isdigit() else None, None, self._hint.verb)
+        self._target = Target(int(number) if number.isdecimal() and len(number) < 20 else None, None, self._hint.verb)
         self._section = Section(self._aim(), token.start, token.line.number, header=True)
         self._reach(token)
 

@@ -37,10 +37,10 @@ _ENTRY = re.compile(
 )
 _HEADING = re.compile(rb"(?:Maps|Programs) currently loaded ?:")
 _PART = re.compile(
-    r"(?P<program>Type\s*:\s*(?P<prog_type>\d+)\s+ID\s*:\s*(?P<prog_id>\d+)\s+"
-    r"Associated maps count\s*:\s*(?P<count>\d+))"
-    r"|(?P<map>Type\s*:\s*(?P<map_type>\d+)\s+ID\s*:\s*(?P<map_id>\d+)(?P<rest>\s+Assoc\w*.*)?)"
-    r"|(?P<sizes>Keysize\s+(?P<key>\d+)\s+Valuesize\s+(?P<value>\d+)\s+MaxEntries\s+(?P<entries>\d+))"
+    r"(?P<program>Type\s*:\s*(?P<prog_type>\d{1,20})\s+ID\s*:\s*(?P<prog_id>\d{1,20})\s+"
+    r"Associated maps count\s*:\s*(?P<count>\d{1,20}))"
+    r"|(?P<map>Type\s*:\s*(?P<map_type>\d{1,20})\s+ID\s*:\s*(?P<map_id>\d{1,20})(?P<rest>\s+Assoc\w*.*)?)"
+    r"|(?P<sizes>Keysize\s+(?P<key>\d{1,20})\s+Valuesize\s+(?P<value>\d{1,20})\s+MaxEntries\s+(?P<entries>\d{1,20}))"
     r"|(?P<broken>(?:Type\s*:\s*\d*|Keysize\s+\d*)\b.*)"
     r"|(?P<rule>={20,})"
 )

@@ -33,32 +33,32 @@ _PARTS = (
     r"(?P<boundary>\*{2,3}\s*EBPF loaded data.*|PinPath:.*|(?:Maps|Programs) currently loaded\s*:.*)",
     r"(?P<stars>\*{5,})",
     r"(?P<dashes>-{5,})",
-    rf"(?P<flow>Conntrack Key\s*:\s*Source IP\s*-\s*(?P<src>{_ADDRESS})\s+Source port\s*-\s*(?P<sport>\d+)\s+"
-    rf"Dest IP\s*-\s*(?P<dst>{_ADDRESS})\s+Dest port\s*-\s*(?P<dport>\d+)\s+Protocol\s*-\s*(?P<proto>\d+)"
-    rf"(?:\s+Owner IP\s*-\s*(?P<owner>{_ADDRESS})(?:\s+Ifindex\s*-\s*(?P<ifindex>\d+))?)?)",
+    rf"(?P<flow>Conntrack Key\s*:\s*Source IP\s*-\s*(?P<src>{_ADDRESS})\s+Source port\s*-\s*(?P<sport>\d{{1,20}})\s+"
+    rf"Dest IP\s*-\s*(?P<dst>{_ADDRESS})\s+Dest port\s*-\s*(?P<dport>\d{{1,20}})\s+Protocol\s*-\s*(?P<proto>\d{{1,20}})"
+    rf"(?:\s+Owner IP\s*-\s*(?P<owner>{_ADDRESS})(?:\s+Ifindex\s*-\s*(?P<ifindex>\d{{1,20}}))?)?)",
     r"(?P<badflow>Conntrack Key\s*:.*)",
-    rf"(?P<key>Key\s*:\s*(?:IP/Prefixlen\s*-\s*)?(?P<addr>{_ADDRESS})/(?P<plen>\d+)(?![\w.:/]))",
-    r"(?P<state_key>Key\s*:\s*(?P<number>\d+)(?![\w.:/]))",
+    rf"(?P<key>Key\s*:\s*(?:IP/Prefixlen\s*-\s*)?(?P<addr>{_ADDRESS})/(?P<plen>\d{{1,20}})(?![\w.:/]))",
+    r"(?P<state_key>Key\s*:\s*(?P<number>\d{1,20})(?![\w.:/]))",
     r"(?P<badkey>Key\s*:\s*(?:IP/P\S*(?:\s*-\s*\S*)?|[0-9A-Fa-f]*[.:/][0-9A-Fa-f.:]*\S*)?$)",
-    r"(?P<slot>Value Entry\s*:\s*(?P<slot_a>\d+)|(?:Value )?Entry\s+(?P<slot_b>\d+)\s*:)",
-    r"(?P<field>(?P<name>Protocol|Priority|StartPort|End[pP]ort)\s*-(?!-)\s*(?P<text>ANY PROTOCOL|[A-Za-z]+|\d+)?)",
+    r"(?P<slot>Value Entry\s*:\s*(?P<slot_a>\d{1,20})|(?:Value )?Entry\s+(?P<slot_b>\d{1,20})\s*:)",
+    r"(?P<field>(?P<name>Protocol|Priority|StartPort|End[pP]ort)\s*-(?!-)\s*(?P<text>ANY PROTOCOL|[A-Za-z]+|\d{1,20})?)",
     r"(?P<value>Value\s*:)",
-    r"(?P<state>State\s*-\s*(?P<state_value>\d+))",
-    r"(?P<verdict>Conntrack Val\s*-\s*(?P<val>\d+))",
-    r"(?P<seen>Last Seen \(ns\)\s*-\s*(?P<ns>\d+)(?:\s*\([^)\n]*\)?)?)",
+    r"(?P<state>State\s*-\s*(?P<state_value>\d{1,20}))",
+    r"(?P<verdict>Conntrack Val\s*-\s*(?P<val>\d{1,20}))",
+    r"(?P<seen>Last Seen \(ns\)\s*-\s*(?P<ns>\d{1,20})(?:\s*\([^)\n]*\)?)?)",
     r"(?P<end>Done reading all entries(?: in BPF_MAP_TYPE_HASH)?)",
     r"(?P<partial>Failed to get next entry,?\s*[Dd]one searching)",
     r"(?P<empty>[Nn]o [Ee]ntries found,?\s*Empty map)",
     r"(?P<empty_hash>[Nn]o [Ee]ntries found,?\s*empty HASH map(?:\s*\(pod_state_map\?\))?)",
-    r"(?P<walk>Walking map:\s*(?P<walked>[^\s(]*)\s*\(type=(?P<type>\d+),\s*id=(?P<walk_id>\d+)\))",
+    r"(?P<walk>Walking map:\s*(?P<walked>[^\s(]*)\s*\(type=(?P<type>\d{1,20}),\s*id=(?P<walk_id>\d{1,20})\))",
     r"(?P<error>Failed to execute the cmd\s*-\s*(?P<message>.*))",
     r"(?P<usage>Error: (?:accepts|unknown|requires) .*|There was an error while executing your CLI.*)",
     r"(?P<unread>error reading (?:Cluster)?NetworkPolicy entry:.*)",
     r"(?P<clock>unable to read monotonic clock.*)",
-    r"(?P<crash>(?:fatal error|panic|unexpected fault address|runtime stack|runtime: g ?\d+|goroutine \d+"
+    r"(?P<crash>(?:fatal error|panic|unexpected fault address|runtime stack|runtime: g ?\d{1,20}|goroutine \d{1,20}"
     r"|created by runtime)\b.*|\[signal SIG.*)",
     r"(?P<command>aws-eks-na-cli(?:-v6)?['\"`]*\s+e(?:bpf)?\s+(?P<verb>dump-cp-maps|dcp|dump-maps|d|loaded-ebpfdata|e"
-    r"|maps|m|progs|p)\b['\"`]*(?:\s+(?P<cmd_id>\d+))?(?P<rest>.*))",
+    r"|maps|m|progs|p)\b['\"`]*(?:\s+(?P<cmd_id>\d{1,20}))?(?P<rest>.*))",
     r"(?P<fence>`{3,}\w*)",
 )
 _ONE = re.compile("|".join(_PARTS))

@@ -118,7 +118,7 @@ def _count(number: int, noun: str) -> str:
 
 def _head(document: doc.Document, pen: _Pen) -> Iterator[str]:
     summary, tool = document["summary"], document["tool"]
-    inputs = [visible(given["name"] or "standard input") for given in document["inputs"]]
+    inputs = [visible(given["name"] or "one bundle") for given in document["inputs"]]
     yield from wrap(f"{tool['name']} {tool['version']} · {', '.join(_some(inputs, 3))}", pen.width)
     yield ""
     word = doc.verdict(document)

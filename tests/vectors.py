@@ -5,46 +5,24 @@ Each driver yields one line per disagreement, so an empty list is agreement; eac
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections import defaultdict
-from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
+from vector_files import FULL, THIN, pairs, records, states
 
 from forensics.datapath import Datapath, Packet
 from forensics.packet import Unread, see_frame
 from formats.address import key_of_cidr
 
-ROOT = Path(__file__).parent.parent
-THIN = ROOT / "corpus" / "vectors"
-FULL = ROOT.parent / "shared" / "verdict"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FULL", "THIN", "pairs", "records", "states"]
+
 #: The pod that was there before the incident, in every seed record, by family.
 OLD_POD = {4: "10.1.0.1", 6: "fd00:1::1"}
-
-
-@cache
-def records(folder: Path, name: str) -> tuple[dict, ...]:
-    """The JSON lines of one vector file."""
-    with gzip.open(folder / f"{name}.jsonl.gz", "rt") as lines:
-        found = tuple(map(json.loads, lines))
-    assert found, f"{folder / name} is empty"
-    return found
-
-
-@cache
-def states(folder: Path) -> dict[str, dict]:
-    """Map states by id, their maps as bytes."""
-    return {
-        state["id"]: {**state, "maps": {name: pairs(entries) for name, entries in state["maps"].items()}}
-        for state in records(folder, "states")
-    }
-
-
-def pairs(entries) -> dict[bytes, bytes]:
-    """`[{key_hex, value_hex}]` as a mapping."""
-    return {bytes.fromhex(entry["key_hex"]): bytes.fromhex(entry["value_hex"]) for entry in entries}
 
 
 def datapath_of(state: dict, record: dict | None = None, conntrack: dict[bytes, bytes] | None = None) -> Datapath:

@@ -65,10 +65,19 @@ def _empty(context: Context, name: str) -> bool:
 
 def _unselected(context: Context, missing: list[Missing], why: str) -> Answer:
     """Empty maps and no policy at hand: by design when its pod state is a default, open otherwise."""
+    if _never_selected(context):
+        return clean("its maps are empty, and the agent log shows its default state and no policy that selects it")
     states = [context.pod.state_of(direction) for direction in ("ingress", "egress")]
     if all(state is not None and state.get(0) in (1, 2) for state in states):
         return clean("its maps are empty and its pod state is the default: no policy has been applied to it")
     return cannot_tell(why, collect.POLICIES, *missing)
+
+
+def _never_selected(context: Context) -> bool:
+    """The log shows how the identifier got its default state, and no policy that found a pod of it since."""
+    mine = [event for event in context.node.story.events if event.get("pod_identifier") == context.pod.identifier]
+    defaulted = any(event.name == "default-state" for event in mine)
+    return defaulted and not any(event.name in ("matching-pod", "policies-for-identifier") for event in mine)
 
 
 def direction_of(state: MapState) -> Direction:

@@ -6,8 +6,10 @@ Left alone: annotations, decorators (dataclass and cache settings), `if TYPE_CHE
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COMPARISONS = {
     ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
@@ -40,42 +42,37 @@ def mutants(source: str) -> Iterator[Mutant]:
 
 def _reachable(node: ast.AST) -> Iterator[ast.AST]:
     yield node
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
     for name, value in ast.iter_fields(node):
-        if (
-            name in ("annotation", "returns", "decorator_list")
-            or isinstance(node, ast.keyword)
-            and node.arg == "strict"
-        ):
-            continue
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        if name in ("annotation", "returns", "decorator_list"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
+            if isinstance(child, ast.AST) and not (isinstance(child, ast.keyword) and child.arg == "strict"):
                 yield from _reachable(child)
 
 
 def _of(node: ast.AST, tree: ast.Module) -> Iterator[Mutant]:
-    if isinstance(node, ast.Compare):
-        yield from _comparisons(node, tree)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield from _changed(node, "value", [not node.value], tree)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, int):
-        yield from _changed(node, "value", [node.value + 1, node.value - 1], tree)
-    elif isinstance(node, ast.BoolOp):
-        yield from _changed(node, "op", [ast.Or() if isinstance(node.op, ast.And) else ast.And()], tree)
-    elif isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in OPERATORS:
-        yield from _changed(node, "op", [OPERATORS[type(node.op)]()], tree)
-    elif (
-        isinstance(node, ast.UnaryOp)
-        and isinstance(node.op, ast.USub)
-        or isinstance(node, ast.UnaryOp)
-        and isinstance(node.op, ast.Not)
-        or isinstance(node, ast.UnaryOp)
-        and isinstance(node.op, ast.Invert)
-    ):
-        yield from _changed(node, "op", [ast.UAdd()], tree)
-    if isinstance(node, ast.If | ast.IfExp | ast.While) and not isinstance(node.test, ast.Compare):
-        yield from _changed(node, "test", [ast.UnaryOp(ast.Not(), node.test)], tree)
+    match node:
+        case ast.Compare():
+            yield from _comparisons(node, tree)
+        case ast.Constant(value=bool()):
+            yield from _changed(node, "value", [not node.value], tree)
+        case ast.Constant(value=int()):
+            yield from _changed(node, "value", [node.value + 1, node.value - 1], tree)
+        case ast.BoolOp():
+            yield from _changed(node, "op", [ast.Or() if isinstance(node.op, ast.And) else ast.And()], tree)
+        case ast.BinOp() | ast.AugAssign() if type(node.op) in OPERATORS:
+            yield from _changed(node, "op", [OPERATORS[type(node.op)]()], tree)
+        case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert()):
+            yield from _changed(node, "op", [ast.UAdd()], tree)
+        case ast.If() | ast.IfExp() | ast.While() if not _negated_elsewhere(node.test):
+            yield from _changed(node, "test", [ast.UnaryOp(ast.Not(), node.test)], tree)
+
+
+def _negated_elsewhere(test: ast.expr) -> bool:
+    """A comparison or a `not` at the top of a condition has its own mutants, and TYPE_CHECKING none."""
+    return isinstance(test, ast.Compare | ast.UnaryOp) or ast.unparse(test) == "TYPE_CHECKING"
 
 
 def _comparisons(node: ast.Compare, tree: ast.Module) -> Iterator[Mutant]:
