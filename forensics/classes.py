@@ -7,9 +7,12 @@ random order and repeats some.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+from forensics.partition import merged
 from forensics.ruleset import Slot, cluster_slots, namespace_slots
 from forensics.traffic import LAST_PORT, LAST_PROTOCOL, TRANSPORTS, other_protocols, traffic
 from formats.layouts import PROTOCOL_ANY, PROTOCOL_RESERVED, SLOTS
@@ -17,6 +20,7 @@ from formats.layouts import PROTOCOL_ANY, PROTOCOL_RESERVED, SLOTS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from forensics.partition import Spans
     from forensics.ruleset import Value
     from forensics.semantics import Answer
     from forensics.traffic import Traffic
@@ -26,6 +30,7 @@ Pair = tuple[Canonical | None, Canonical | None]
 _ZERO = Slot(0, 0, 0)
 _ZERO_CLUSTER = Slot(0, 0, 0, 0)
 _RESERVED = Slot(PROTOCOL_RESERVED, 0, 0)
+_WHOLE: Spans = ((0, LAST_PORT),)
 
 
 class Ask(Protocol):
@@ -67,11 +72,11 @@ def canonical_cluster(value: Value) -> Canonical:
 class Classes:
     """Splits the packets of one address class by the answers of two sides."""
 
-    def __init__(self, family: int, *, any_honours_ports: bool) -> None:
-        self._any_honours_ports = any_honours_ports
+    def __init__(self, family: int, ask: Ask) -> None:
         self._others = other_protocols(family)
+        self._ask = ask
 
-    def split(self, left: Pair, right: Pair, ask: Ask, *, everything: bool) -> dict[tuple[Answer, Answer], Traffic]:
+    def split(self, left: Pair, right: Pair, *, everything: bool) -> dict[tuple[Answer, Answer], Traffic]:
         """Traffic by the two answers, where they differ.
 
         `everything` asks about all packets; without it only those are asked about that meet a slot which one side
@@ -81,46 +86,33 @@ class Classes:
         runs: dict[tuple[Answer, Answer], dict[int, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
         numbers: dict[tuple[Answer, Answer], set[int]] = defaultdict(set)
         for protocol in TRANSPORTS:
-            mine, theirs = _narrowed(left, protocol), _narrowed(right, protocol)
-            for first, last in self._runs(mine + theirs, unshared, protocol):
-                answers = ask(0, *mine, protocol, first), ask(1, *theirs, protocol, first)
-                if answers[0] != answers[1]:
-                    runs[answers][protocol].append((first, last))
+            spans = _WHOLE if unshared is None else _where(unshared, protocol)
+            for first, last, answers in self._transport(left, right, protocol, spans):
+                runs[answers][protocol].append((first, last))
         for protocol, stands_for in self._protocols(left + right, unshared):
-            answers = (
-                ask(0, *_narrowed(left, protocol), protocol, 0),
-                ask(1, *_narrowed(right, protocol), protocol, 0),
-            )
+            answers = self._answer(0, left, protocol), self._answer(1, right, protocol)
             if answers[0] != answers[1]:
                 numbers[answers] |= stands_for
         return {answers: traffic(runs.get(answers, {}), numbers.get(answers, ())) for answers in {*runs, *numbers}}
 
-    def _runs(
-        self, values: tuple[Canonical | None, ...], unshared: list[Slot] | None, protocol: int
-    ) -> Iterator[tuple[int, int]]:
-        """Runs of ports inside which no slot begins or ends; of all ports, or of those that `unshared` slots match."""
-        spans = [(0, LAST_PORT)] if unshared is None else list(self._matched(unshared, protocol))
+    def _answer(self, side: int, pair: Pair, protocol: int) -> Answer:
+        return self._ask(side, *_narrowed(pair, protocol), protocol, 0)
+
+    def _transport(
+        self, left: Pair, right: Pair, protocol: int, spans: Spans
+    ) -> Iterator[tuple[int, int, tuple[Answer, Answer]]]:
+        """First and last port of what differs inside some spans, and the answers; runs may touch."""
         if not spans:
             return
-        starts = {0}
-        for value in values:
-            for slot in value or ():
-                starts |= {slot.start_port, slot.start_port + 1, slot.end_port + 1}
-        ordered = sorted(port for port in starts if port <= LAST_PORT)
-        for first, following in zip(ordered, (*ordered[1:], LAST_PORT + 1), strict=True):
-            if any(begin <= first <= end for begin, end in spans):
-                yield first, following - 1
-
-    def _matched(self, slots: list[Slot], protocol: int) -> Iterator[tuple[int, int]]:
-        """The ports of a transport that slots match."""
-        for slot in slots:
-            if slot.protocol not in (protocol, PROTOCOL_ANY):
-                continue
-            ignores = slot.protocol == PROTOCOL_ANY and (slot.priority >= 0 or not self._any_honours_ports)
-            if slot.start_port == 0 or ignores:
-                yield 0, LAST_PORT
-            else:
-                yield slot.start_port, max(slot.start_port, slot.end_port)
+        sides = [_Runs(side, pair, protocol, self._ask) for side, pair in enumerate((left, right))]
+        starts = sorted({*sides[0].starts, *sides[1].starts})
+        for begin, end in spans:
+            at = bisect_right(starts, begin)
+            inside = [begin, *starts[at : bisect_right(starts, end)], end + 1]
+            for first, following in pairwise(inside):
+                answers = sides[0].answer(first), sides[1].answer(first)
+                if answers[0] != answers[1]:
+                    yield first, following - 1, answers
 
     def _protocols(
         self, values: tuple[Canonical | None, ...], unshared: list[Slot] | None
@@ -136,11 +128,61 @@ class Classes:
             yield min(rest), set(rest)
 
 
+class _Runs:
+    """One side's answers for a transport by port: asked once for each run in which none of its slots begins or ends,
+    and with those slots only that reach into the run."""
+
+    def __init__(self, side: int, pair: Pair, protocol: int, ask: Ask) -> None:
+        self._side, self._protocol, self._ask = side, protocol, ask
+        self._slots = [
+            None if value is None else [(*_reach(slot), slot) for slot in value if _speaks(slot, protocol)]
+            for value in pair
+        ]
+        starts = {0}
+        for slots in self._slots:
+            for first, last, _ in slots or ():
+                starts.update((first, last + 1))
+        self.starts = sorted([port for port in starts if port <= LAST_PORT])
+        self._known: dict[int, Answer] = {}
+
+    def answer(self, port: int) -> Answer:
+        """The side's answer to a port."""
+        start = self.starts[bisect_right(self.starts, port) - 1]
+        known = self._known.get(start)
+        if known is None:
+            namespace, cluster = (
+                None if slots is None else tuple([slot for first, last, slot in slots if first <= start <= last])
+                for slots in self._slots
+            )
+            known = self._known[start] = self._ask(self._side, namespace, cluster, self._protocol, start)
+        return known
+
+
+def _speaks(slot: Slot, protocol: int) -> bool:
+    """Whether a slot can say anything to packets of a protocol; a RESERVED one ends a namespace value for all."""
+    return slot.protocol in (protocol, PROTOCOL_ANY, PROTOCOL_RESERVED)
+
+
+def _reach(slot: Slot) -> tuple[int, int]:
+    """The ports outside which a slot says nothing, whatever the version makes of ANY with ports. May be wider than
+    the slot's own; its bounds are all that matters to the classes."""
+    if slot.start_port == 0 or slot.protocol == PROTOCOL_RESERVED:
+        return _WHOLE[0]
+    return slot.start_port, max(slot.start_port, slot.end_port)
+
+
+def _where(slots: Iterable[Slot], protocol: int) -> Spans:
+    """The ports of a transport that any of the slots can say something to."""
+    reach = [
+        _WHOLE[0] if slot.protocol == PROTOCOL_ANY else _reach(slot) for slot in slots if _speaks(slot, protocol)
+    ]
+    return merged((first, min(last, LAST_PORT)) for first, last in reach if first <= LAST_PORT)
+
+
 def _narrowed(pair: Pair, protocol: int) -> Pair:
     """The pair with the slots only that can say anything to a protocol."""
-    speak = (protocol, PROTOCOL_ANY, PROTOCOL_RESERVED)
     namespace, cluster = (
-        None if value is None else tuple([slot for slot in value if slot.protocol in speak]) for value in pair
+        None if value is None else tuple([slot for slot in value if _speaks(slot, protocol)]) for value in pair
     )
     return namespace, cluster
 

@@ -23,8 +23,8 @@ PODS = Missing("the pods of the node with their addresses", "cp /var/run/aws-nod
 ALL_PODS = "kubectl get pods -A -o wide"
 #: The EKS log collector, on the node in question.
 BUNDLE = "sudo bash eks-log-collector.sh"
-#: Every map of every pod of a node, one JSON file each.
-ALL_MAPS = f'for m in {PINS}/*; do sudo bpftool -j map dump pinned "$m" > "${{m##*/}}.json"; done'
+#: Every map of every pod of a node, one file each.
+ALL_MAPS = f'for m in {PINS}/*; do sudo bpftool map dump pinned "$m" > "${{m##*/}}.txt"; done'
 FLOW_LOGS = Missing(
     "flow lines of the agent: policy event logging is off by default",
     "aws eks update-addon --cluster-name <cluster> --addon-name vpc-cni --configuration-values "
@@ -35,7 +35,18 @@ AGENT_LOG = Missing(
 )
 
 
+_RAW_DUMP = "a raw dump of "
+
+
 def map_dump(context: Context, name: str) -> Missing:
     """A raw dump of one map of the pod identifier, on the node."""
     pin = f"{context.pod.identifier}_{name}"
-    return Missing(f"a raw dump of {pin}", f"sudo bpftool -j map dump pinned {PINS}/{pin} > {pin}.json")
+    return Missing(f"{_RAW_DUMP}{pin}", f"sudo bpftool map dump pinned {PINS}/{pin} > {pin}.txt")
+
+
+def is_map_dump(missing: Missing) -> bool:
+    """Whether it asks for the dump of one map."""
+    return missing.what.startswith(_RAW_DUMP)
+
+
+EVERY_MAP = Missing("raw dumps of the pods' maps", ALL_MAPS)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from forensics import collect
 from forensics.context import Context
 from forensics.detectors import DETECTORS
-from forensics.finding import CANNOT_TELL, CONFIDENCES, SEVERITIES, Answer, Finding
+from forensics.finding import CANNOT_TELL, CONFIDENCES, SEVERITIES, Answer, Finding, Missing
 from forensics.neighbours import Neighbours
 from forensics.problem import CaseProblem
 
@@ -112,10 +113,11 @@ def _place(
 def questions(judged: Judged, case: Case) -> Iterator[tuple[str | None, str, str, tuple[str, ...]]]:
     """(node, question, why, commands) of everything that could not be told, equal ones merged."""
     merged: dict[tuple[str | None, str], tuple[list[str], dict[str, None]]] = {}
+    many = _nodes_without_many_maps(judged)
     for outcome in judged.outcomes:
         if outcome.answer.outcome != CANNOT_TELL:
             continue
-        for missing in outcome.answer.missing:
+        for missing in _condensed(outcome, many):
             pods, commands = merged.setdefault((outcome.node, missing.what), ([], {}))
             text = f"{outcome.detector} for {outcome.pod_identifier}"
             if text not in pods:
@@ -126,6 +128,26 @@ def questions(judged: Judged, case: Case) -> Iterator[tuple[str | None, str, str
         yield name, f"Missing: {what}.", f"Without it: cannot tell {shown}.", tuple(commands)
     for node in case.nodes:
         yield from _node_questions(node)
+
+
+#: More missing maps than these on one node are asked for with one command.
+_MANY_MAPS = 4
+
+
+def _nodes_without_many_maps(judged: Judged) -> set[str]:
+    asked: dict[str, set[str]] = {}
+    for outcome in judged.outcomes:
+        for missing in outcome.answer.missing:
+            if outcome.answer.outcome == CANNOT_TELL and collect.is_map_dump(missing):
+                asked.setdefault(outcome.node, set()).add(missing.what)
+    return {node for node, maps in asked.items() if len(maps) > _MANY_MAPS}
+
+
+def _condensed(outcome: Outcome, many: set[str]) -> list[Missing]:
+    if outcome.node not in many:
+        return outcome.answer.missing
+    every = [collect.EVERY_MAP if collect.is_map_dump(missing) else missing for missing in outcome.answer.missing]
+    return list(dict.fromkeys(every))
 
 
 def _node_questions(node: Node) -> Iterator[tuple[str | None, str, str, tuple[str, ...]]]:

@@ -214,8 +214,7 @@ class _Judge:
         self._sides, self._family = (left, right), family
         self._namespace, self._cluster = values.known["namespace"], values.known["cluster"]
         self._alike = left.generation is right.generation and left.state == right.state
-        honours = left.generation.any_honours_ports and right.generation.any_honours_ports
-        self._classes = Classes(family, any_honours_ports=honours)
+        self._classes = Classes(family, self._ask)
         self.asked = 0
 
     def differences(self, row: list[int]) -> dict[tuple[Answer, Answer], Traffic]:
@@ -225,7 +224,7 @@ class _Judge:
         left = self._value(self._namespace, row[0]), self._value(self._cluster, row[1])
         right = self._value(self._namespace, row[2]), self._value(self._cluster, row[3])
         comparable = self._alike and all((a is None) == (b is None) for a, b in zip(left, right, strict=True))
-        return self._classes.split(left, right, self._ask, everything=not comparable)
+        return self._classes.split(left, right, everything=not comparable)
 
     def _value(self, known: list[Canonical], number: int) -> Canonical | None:
         return known[number] if number >= 0 else None

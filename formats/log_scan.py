@@ -211,6 +211,7 @@ def _keyword(loads: Ints, before: Ints, after: Ints, text: bytes, colon: Ints) -
         good &= loads[before + len(text) - 8] == _word(text[-8:])
     good &= after - before == len(text) + colon
     good &= ~colon | ((loads[before + len(text)] & _MASKS[1]) == _word(b":"))
+    good &= (loads[after] & _MASKS[1]) == _word(b" ")
     return good
 
 

@@ -22,7 +22,8 @@ _EPOCH = re.compile(r"\d{10}(?:\d{3})?(?:\.\d+)?$")
 # lumberjack's backup stamp (backupTimeFormat 2006-01-02T15-04-05.000), always UTC here: LocalTime is not set.
 _ROTATED = re.compile(r"-(\d{4}-\d\d-\d\dT)(\d\d)-(\d\d)-(\d\d\.\d{3})\.log(?:\.gz)?$")
 _SECOND = 1_000_000_000
-_MILLIS = 10**12
+#: Past this second nanoseconds no longer fit 64 bits (the year 2262); such a time is none.
+_LAST_SECOND = 2**63 // _SECOND
 #: Length of the zap form with a `Z`: the clean path of bulk reading takes no other.
 ZAP_BYTES = 24
 # The last eight bytes of a zap time, `:18.164Z`: its fixed characters, its digits, and what shows a non-digit.
@@ -42,7 +43,8 @@ def _seconds(date: str, clock: str, zone: str) -> int | None:
     if zone not in ("", "Z", "UTC"):
         digits = zone[1:].replace(":", "").ljust(4, "0")
         shift = (int(digits[:2]) * 60 + int(digits[2:])) * 60 * (-1 if zone[0] == "-" else 1)
-    return int(base.timestamp()) - shift
+    seconds = int(base.timestamp()) - shift
+    return seconds if 0 <= seconds < _LAST_SECOND else None
 
 
 def utc_ns(text: str | None) -> int | None:

@@ -41,7 +41,8 @@ _PARTS = (
     r"(?P<state_key>Key\s*:\s*(?P<number>\d{1,20})(?![\w.:/]))",
     r"(?P<badkey>Key\s*:\s*(?:IP/P\S*(?:\s*-\s*\S*)?|[0-9A-Fa-f]*[.:/][0-9A-Fa-f.:]*\S*)?$)",
     r"(?P<slot>Value Entry\s*:\s*(?P<slot_a>\d{1,20})|(?:Value )?Entry\s+(?P<slot_b>\d{1,20})\s*:)",
-    r"(?P<field>(?P<name>Protocol|Priority|StartPort|End[pP]ort)\s*-(?!-)\s*(?P<text>ANY PROTOCOL|[A-Za-z]+|\d{1,20})?)",
+    r"(?P<field>(?P<name>Protocol|Priority|StartPort|End[pP]ort)\s*-(?!-)\s*"
+    r"(?P<text>ANY PROTOCOL|[A-Za-z]+|\d{1,20})?)",
     r"(?P<value>Value\s*:)",
     r"(?P<state>State\s*-\s*(?P<state_value>\d{1,20}))",
     r"(?P<verdict>Conntrack Val\s*-\s*(?P<val>\d{1,20}))",

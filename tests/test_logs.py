@@ -31,6 +31,7 @@ from formats.log_time import rotated_at, utc_ns
         ("1795231338164", TS_NS),
         ("1795231338", TS_NS - 164_000_000),
         ("2026-02-30T00:00:00.000Z", None),
+        ("9026-11-21T03:22:18.164Z", None),  # does not fit 64 bits of nanoseconds
         ("yesterday", None),
         (None, None),
     ],

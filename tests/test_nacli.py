@@ -806,3 +806,16 @@ def test_other_text_is_claimed_by_none_and_never_raises(noise) -> None:
     for form in (nacli_maps, nacli_loaded, nacli_lists):
         assert form.sniff(noise.encode(), "notes.txt").value == 0
         assert [item for item in items(noise, form=form) if not isinstance(item, Problem)] == []
+
+
+@pytest.mark.parametrize("digits", ["9" * 30, "9" * 6000, "\u00b2"])
+def test_numbers_no_program_prints_cost_their_record_only(digits) -> None:
+    good = render.rules([(WEB, TCP_80)], "v1.3.0")
+    text = f"*** EBPF Maps Data for Map ID {digits} ***\nKey: 10.0.0.9/{digits}\n{good}"
+    flow = render.flow_entry(bytes.fromhex(FLOW_KEYS[24]), b"\x02").replace("8080", digits)
+
+    (dump,) = dumps(text)
+
+    assert (cidrs(dump), dump.map_id) == (["10.0.0.7/32"], None)
+    assert sum(dump.count for dump in dumps(flow + render.END)) == 0
+    assert items(LOADED.replace("415", digits).replace("344", digits), form=nacli_loaded)

@@ -323,7 +323,7 @@ def damaged_logs(draw: st.DrawFn) -> bytes:
     return text + draw(st.sampled_from([b"", b"\n"]))
 
 
-@settings(max_examples=12000, deadline=None)
+@settings(max_examples=20000, deadline=None)
 @given(damaged_logs(), st.sampled_from([250, 1000, log_reader.BLOCK_BYTES]))
 def test_clean_and_tolerant_path_give_the_same(text: bytes, block: int) -> None:
     with mock.patch.object(log_reader, "BLOCK_BYTES", block):
