@@ -18,7 +18,7 @@ from forensics.generations import generation_of
 from forensics.packet import packed
 from forensics.prefixes import prefix_of
 from forensics.versions import at_least
-from formats.layouts import CONNTRACK_KEY_DTYPES, POD_STATE_NAMES
+from formats.layouts import CONNTRACK_KEY_DTYPES, POD_STATE_NAMES, dtype_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -210,3 +210,18 @@ class Captured:
                 numbers, counts = np.unique(seen, return_counts=True)
                 packet = packet._replace(ifindex=int(numbers[int(counts.argmax())]))
         return found, packet
+
+    def tracked_flows(self, packets: Mapping[str, Any]) -> Array:
+        """Whether each packet's own flow is in the captured conntrack map, on any interface and in any state."""
+        from forensics.flow_table import FlowTable, padded
+
+        asked = self.datapath({0: 0, 1: 1}).verdicts(packets, conntrack_keys=True)["conntrack_key"].to_numpy()
+        if self._conntrack is None or not len(self._conntrack[0]):
+            return np.zeros(len(asked), dtype=bool)
+        dtype = dtype_of(self.generation.conntrack_key[self.family])
+        size = dtype.fields["ifindex"][1] if dtype.fields and "ifindex" in dtype.fields else dtype.itemsize
+        bare = CONNTRACK_KEY_DTYPES[size]
+        table = FlowTable([key.tobytes()[:size] for key in self._conntrack[0]], bare)
+        keys = np.zeros((len(asked), padded(bare).itemsize), np.uint8)
+        keys[:, :size] = asked[:, :size]
+        return np.asarray(table.find(keys.view(padded(bare))[:, 0]) >= 0)

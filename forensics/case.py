@@ -14,6 +14,7 @@ from forensics.pod_names import identifiers, pod_identifier
 from forensics.podstate import PodRef, PodState
 from forensics.versions import agent_of_cni, is_version, parse
 from formats.address import canonical
+from formats.log_time import utc_ns
 
 if TYPE_CHECKING:
     from forensics.artifact import Artifact
@@ -146,13 +147,24 @@ def _node(found: Group, overrides: Overrides) -> Node:
     node.hostname = facts.value("hostname") or facts.value("node_name")
     node.cni_version = _tag(facts.value("cni_version"))
     node.enforcing_mode = facts.value("enforcing_mode")
-    node.observed_until = story.last_ts
+    node.observed_until = _last_sign(found.own)
     attach_dumps(node)
     _family(node)
     _node_ip(node, overrides)
     _agent_version(node, overrides)
     _pods(node)
     return node
+
+
+def _last_sign(artifacts: list[Artifact]) -> str | None:
+    """The latest time any log of the node bears, as logged: the SDK's log is written while a bundle is collected."""
+    times = [
+        (utc_ns(last) or 0, last)
+        for artifact in artifacts
+        for record in artifact.records
+        if record.kind == "log_summary" and (last := record.data.get("last_ts"))
+    ]
+    return max(times)[1] if times else None
 
 
 def _family(node: Node) -> None:

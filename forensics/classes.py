@@ -140,8 +140,8 @@ class _Runs:
         ]
         starts = {0}
         for slots in self._slots:
-            for first, last, _ in slots or ():
-                starts.update((first, last + 1))
+            for _, _, slot in slots or ():
+                starts.update((slot.start_port, max(slot.start_port, slot.end_port) + 1))
         self.starts = sorted([port for port in starts if port <= LAST_PORT])
         self._known: dict[int, Answer] = {}
 
@@ -164,18 +164,15 @@ def _speaks(slot: Slot, protocol: int) -> bool:
 
 
 def _reach(slot: Slot) -> tuple[int, int]:
-    """The ports outside which a slot says nothing, whatever the version makes of ANY with ports. May be wider than
-    the slot's own; its bounds are all that matters to the classes."""
-    if slot.start_port == 0 or slot.protocol == PROTOCOL_RESERVED:
+    """The ports outside which a slot says nothing. ANY reaches every port: only some versions honour its own."""
+    if slot.start_port == 0 or slot.protocol in (PROTOCOL_ANY, PROTOCOL_RESERVED):
         return _WHOLE[0]
     return slot.start_port, max(slot.start_port, slot.end_port)
 
 
 def _where(slots: Iterable[Slot], protocol: int) -> Spans:
     """The ports of a transport that any of the slots can say something to."""
-    reach = [
-        _WHOLE[0] if slot.protocol == PROTOCOL_ANY else _reach(slot) for slot in slots if _speaks(slot, protocol)
-    ]
+    reach = [_reach(slot) for slot in slots if _speaks(slot, protocol)]
     return merged((first, min(last, LAST_PORT)) for first, last in reach if first <= LAST_PORT)
 
 

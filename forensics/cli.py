@@ -95,6 +95,20 @@ def scan(
 
 
 @app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(help="A report written with --format json.")],
+    inputs: Annotated[list[str], typer.Argument(help="What it was made from.")],
+) -> None:
+    """Re-read every citation of a report: do the bytes still say what it quotes?"""
+    from forensics.verify import verify as check
+
+    verified = check(report, inputs)
+    _write(verified.text(), None)
+    if verified.failures:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+@app.command()
 def formats(form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text") -> None:
     """List what is read: every format, its versions, its limits, what it loses."""
     _choice("--format", form, ("text", "json"))

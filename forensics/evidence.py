@@ -40,12 +40,16 @@ class Citation:
         }
 
 
+def excerpt(data: bytes, start: int, end: int) -> str:
+    """The text of bytes [start, end) of an artifact, at most EXCERPT_LINES of it; the rest is counted."""
+    rows = data[start:end].decode("utf-8", "backslashreplace").splitlines()
+    text = "\n".join(rows[:EXCERPT_LINES])
+    if len(rows) > EXCERPT_LINES:
+        text += f"\n[... {len(rows) - EXCERPT_LINES} more lines ...]"
+    return text
+
+
 def cite(artifact: Artifact, span: Span, note: str) -> Citation:
     """Cite a span of an artifact. The excerpt is null when the artifact's bytes were streamed and not kept."""
-    text = None
-    if artifact.data is not None:
-        rows = artifact.data[span.start : span.end].decode("utf-8", "backslashreplace").splitlines()
-        text = "\n".join(rows[:EXCERPT_LINES])
-        if len(rows) > EXCERPT_LINES:
-            text += f"\n[... {len(rows) - EXCERPT_LINES} more lines ...]"
+    text = excerpt(artifact.data, span.start, span.end) if artifact.data is not None else None
     return Citation(artifact.id, artifact.shown_path, span.start, span.end, span.first_line, span.last_line, note, text)

@@ -118,7 +118,7 @@ def _stale(context: Context, direction: Direction, diff: KeyDiff, drift: tuple[b
 
 def changed_after_dump(context: Context) -> bool:
     """Whether a policy of the identifier was written after the last sign of life in the bundle."""
-    seen = utc_ns(context.node.observed_until) if context.node.observed_until else None
+    seen = _last_sign(context)
     if seen is None:
         return False
     names = {f"{e.namespace}/{e.name}" for policy in context.intent.policies for e in policy.endpoints}
@@ -128,6 +128,14 @@ def changed_after_dump(context: Context) -> bool:
             if changed is not None and changed > seen:
                 return True
     return False
+
+
+def _last_sign(context: Context) -> int | None:
+    """The latest time in ns that the node's logs or its archive's headers bear; loose files' own times say nothing."""
+    until = context.node.observed_until
+    logged = utc_ns(until) if until else None
+    packed = [artifact.modified * 1_000_000_000 for artifact in context.node.group.own if artifact.modified]
+    return max([*packed, *([logged] if logged is not None else [])], default=None)
 
 
 def _change_time(item: dict[str, Any]) -> str | None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from forensics.artifact import Artifact
     from formats.base import Record
 
+#: Events that show a start of the agent; versions before v1.2.2 do not log the first of them.
+_STARTS = ("agent-start", "manager-start", "probes-recovered")
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Event:
@@ -66,6 +69,16 @@ class MapWrite:
     failed_deletes: int = 0
     #: the rules came from cluster policies (their count was logged just before)
     cluster_rules: bool = False
+    #: networks that rules except; from v1.2.4 on they are among the CIDRs as well
+    excepts: list[str] = field(default_factory=list)
+    #: CIDRs that the agent left out for their family
+    skipped: list[str] = field(default_factory=list)
+    #: {CIDR: [(protocol, start port, end port)]}, where the log level shows them
+    slots: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    #: the agent logged an error between the first line and the result
+    failed: bool = False
+    #: the place of the first line among the story's events
+    row: int = 0
 
     @property
     def updated(self) -> int | None:
@@ -79,6 +92,22 @@ class MapWrite:
 
 
 @dataclass(slots=True, repr=False)
+class Evaluation:
+    """One time the agent worked out an identifier's rules: how many by direction, and where there are none, why.
+
+    `policies` is the number of policy objects, 0 when the last one went.
+    """
+
+    row: int
+    policies: int
+    rules: dict[str, int] = field(default_factory=dict)
+    #: directions that are isolated
+    denied: set[str] = field(default_factory=set)
+    #: directions that got the catch-all
+    opened: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True, repr=False)
 class LogStory:
     """A node's agent log, in order."""
 
@@ -87,6 +116,14 @@ class LogStory:
     recoveries: list[Event] = field(default_factory=list)
     identities: dict[int, MapIdentity] = field(default_factory=dict)
     writes: list[MapWrite] = field(default_factory=list)
+    #: writes whose lines stand among another write's lines, or that never came to an ID: their content is not certain
+    torn: list[MapWrite] = field(default_factory=list)
+    #: the writes in order, by the ID of the map written
+    writes_to: dict[int, list[MapWrite]] = field(default_factory=dict)
+    #: how namespace rules were worked out, by pod identifier, in order
+    evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
+    #: the places of the events that show a start of the agent
+    starts: list[int] = field(default_factory=list)
     first_ts: str | None = None
     last_ts: str | None = None
     last_ns: int | None = None
@@ -133,12 +170,14 @@ def _in_time(events: list[tuple[int, int, int, Event]]) -> list[tuple[int, int, 
 
 
 def _collect(story: LogStory) -> None:
-    current: MapWrite | None = None
+    writes, evaluations = _Writes(story), _Evaluations(story)
     cluster_rules = False
-    for event in story.events:
+    for row, event in enumerate(story.events):
         name = event.name
         if event.utc_ns is not None and (story.last_ns is None or event.utc_ns > story.last_ns):
             story.last_ns = event.utc_ns
+        if name in _STARTS:
+            story.starts.append(row)
         if name == "agent-start":
             story.restarts.append(event)
         elif name == "probes-recovered":
@@ -149,23 +188,113 @@ def _collect(story: LogStory) -> None:
         elif name == "rule-count":
             cluster_rules = bool(event.get("cluster"))
         elif name == "map-update-begin":
-            current = MapWrite(str(event.get("map_name")), None, event, cluster_rules=cluster_rules)
-        elif current is not None:
-            _grow(story, current, event)
-            if event.name == "bulk-refresh":
-                current = None
+            writes.begin(MapWrite(str(event.get("map_name")), None, event, cluster_rules=cluster_rules, row=row))
+        else:
+            writes.grow(event)
+        evaluations.take(row, event)
+    writes.end()
+    for write in story.writes:
+        if write.map_id is not None:
+            story.writes_to.setdefault(write.map_id, []).append(write)
 
 
-def _grow(story: LogStory, current: MapWrite, event: Event) -> None:
-    if event.name == "rule-cidr":
-        current.cidrs.append(str(event.get("cidr")))
-    elif event.name == "map-write":
+class _Evaluations:
+    """Groups the lines about an identifier's rules: they follow the line that names it."""
+
+    def __init__(self, story: LogStory) -> None:
+        self._story = story
+        self._open: Evaluation | None = None
+
+    def take(self, row: int, event: Event) -> None:
+        """Any line, in order."""
+        name = event.name
+        if name == "policies-for-identifier":
+            self._open = None if event.get("cluster") else self._new(row, event, int(event.get("count") or 0))
+        elif name == "no-active-policies":
+            self._new(row, event, 0)
+        elif name in ("map-update-begin", "reconcile", "enforce-request", "delete-request"):
+            self._open = None
+        elif self._open is None:
+            return
+        elif name == "rule-count" and not event.get("cluster"):
+            self._open.rules = {key: int(event.get(key) or 0) for key in ("ingress", "egress")}
+        elif name == "default-deny":
+            self._open.denied.add(str(event.get("direction")))
+        elif name == "catch-all":
+            self._open.opened.add(str(event.get("direction")))
+
+    def _new(self, row: int, event: Event, policies: int) -> Evaluation:
+        made = Evaluation(row, policies)
+        self._story.evaluations.setdefault(str(event.get("pod_identifier")), []).append(made)
+        return made
+
+
+class _Writes:
+    """Groups lines into writes. Several workers log at once: a line is given to the write that is open for its kind."""
+
+    def __init__(self, story: LogStory) -> None:
+        self._story = story
+        self._open: MapWrite | None = None
+        self._waiting: MapWrite | None = None
+        self._torn = False
+
+    def begin(self, write: MapWrite) -> None:
+        """A write's first line. One that is still open has not come to its ID: unless it failed, lines are mixed."""
+        last = self._open
+        if last is not None and last.write is None:
+            self._story.torn.append(last)
+            self._torn = not last.failed
+        else:
+            self._torn = False
+            self._waiting = last
+        self._open = write
+
+    def grow(self, event: Event) -> None:
+        """Any other line."""
+        current, name = self._open, event.name
+        if current is None:
+            return
+        if current.write is None:
+            _content(current, event)
+        if name == "map-write":
+            self._written(current, event)
+        elif name == "bulk-refresh":
+            self._result(current, event)
+        elif name == "kernel-delete-failed":
+            (current if current.write is not None else self._waiting or current).failed_deletes += 1
+        elif name == "kernel-update-failed" or (name == "error" and current.write is None):
+            current.failed = True
+
+    def end(self) -> None:
+        """The log is over: what is still open has no ID."""
+        if self._open is not None and self._open.write is None:
+            self._story.torn.append(self._open)
+
+    def _written(self, current: MapWrite, event: Event) -> None:
+        if current.write is not None:
+            return  # the ID of a write whose first line was followed by another one's
         current.map_id, current.write = event.get("map_id"), event
-        story.writes.append(current)
-    elif event.name == "kernel-delete-failed":
-        current.failed_deletes += 1
-    elif event.name == "bulk-refresh":
-        current.result = event
+        (self._story.torn if self._torn else self._story.writes).append(current)
+
+    def _result(self, current: MapWrite, event: Event) -> None:
+        if current.write is not None:
+            current.result = event
+            self._open = None
+        elif self._waiting is not None:
+            self._waiting.result, self._waiting = event, None
+
+
+def _content(current: MapWrite, event: Event) -> None:
+    name = event.name
+    if name == "rule-cidr":
+        current.cidrs.append(str(event.get("cidr")))
+    elif name == "rule-except":
+        current.excepts.append(str(event.get("cidr")))
+    elif name == "rule-skipped":
+        current.skipped.append(str(event.get("cidr")))
+    elif name == "rule-l4" and current.cidrs:
+        slot = tuple(int(event.get(key) or 0) for key in ("protocol", "start_port", "end_port"))
+        current.slots.setdefault(current.cidrs[-1], []).append(slot)  # type: ignore[arg-type]
 
 
 def _identify(story: LogStory, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Where the bytes behind a value came from: what lies at offset 288 of an oversized write."""
+"""What the pods of a node share: where the bytes behind an oversized write came from, and the node's flow lines."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from formats import layouts
 
 if TYPE_CHECKING:
     from forensics.case import Node
+    from forensics.flow_rows import FlowRows
 
 HEAD = layouts.NAMESPACE_VALUE_SIZE
 TAIL = layouts.CLUSTER_VALUE_SIZE - layouts.NAMESPACE_VALUE_SIZE
@@ -30,13 +31,21 @@ class Tail(NamedTuple):
 
 
 class Neighbours:
-    """The first 96 bytes of every namespace value of a node -> where it stands."""
+    """What is computed once for all pods of a node."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     @cached_property
+    def flows(self) -> FlowRows:
+        """The flow lines of the node's logs."""
+        from forensics.flow_rows import flow_rows
+
+        return flow_rows(self._node)
+
+    @cached_property
     def _places(self) -> dict[bytes, str]:
+        """The first 96 bytes of every rule value of the node -> where it stands."""
         places: dict[bytes, str] = {}
         node = self._node
         for identifier in sorted(node.pods):

@@ -107,7 +107,7 @@ def compare_sides(
     right: Side,
     family: int,
     cause: Callable[[str, bytes], str | None] | None = None,
-    state_cause: str = "pod-state",
+    state_cause: str | None = "pod-state",
 ) -> Compared:
     """Left against right over the whole address space, every protocol and every port.
 

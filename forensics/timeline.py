@@ -33,27 +33,32 @@ def timeline(case: Case, judged: Judged) -> list[dict[str, Any]]:
         for event in node.story.events:
             if event.name in _TOLD:
                 rows.append(_row(node, event, event.name, _TOLD[event.name], None, len(rows)))
-        rows += _strays(node, len(rows))
+        rows += _writes(node, len(rows))
     rows.sort(key=lambda row: row[:2])
     kept = rows if len(rows) <= LIMIT else rows[: LIMIT // 2] + rows[-LIMIT // 2 :]
     return [row for *_, row in kept]
 
 
-def _strays(node: Node, offset: int) -> list[tuple[int, int, dict[str, Any]]]:
-    cluster = {
+def _writes(node: Node, offset: int) -> list[tuple[int, int, dict[str, Any]]]:
+    owners = {
         state.map_id: (pod.identifier, state.name)
         for pod in node.pods.values()
         for state in pod.maps.values()
-        if state.tier == "cluster" and state.map_id is not None
+        if state.tier is not None and state.map_id is not None
     }
     rows: list[tuple[int, int, dict[str, Any]]] = []
     for write in node.story.writes:
-        if write.map_id not in cluster or write.said not in ("ingress_map", "egress_map") or write.write is None:
+        if write.map_id not in owners or write.write is None:
             continue
-        identifier, name = cluster[write.map_id]
-        count = f", {write.updated} entries written" if write.updated is not None else ""
-        text = f"{write.said} of {identifier} is updated in {name} (map ID {write.map_id}){count}"
-        rows.append(_row(node, write.write, "misdirected-write", text, identifier, offset + len(rows)))
+        identifier, name = owners[write.map_id]
+        astray = write.said in ("ingress_map", "egress_map") and name.startswith("cp_")
+        if not astray and not write.updated and not write.deleted:
+            continue
+        count = f", {write.updated} entries written, {write.deleted} deleted" if write.updated is not None else ""
+        where = f"in {name} (map ID {write.map_id})" if astray else f"(map ID {write.map_id})"
+        text = f"{write.said} of {identifier} is updated {where}{count}"
+        slug = "misdirected-write" if astray else "map-write"
+        rows.append(_row(node, write.write, slug, text, identifier, offset + len(rows)))
     return rows
 
 

@@ -78,7 +78,7 @@ def text(packets: Traffic, family: int = 4) -> str:
 
 
 def as_json(packets: Traffic) -> list[dict[str, Any]]:
-    """`{"protocol": name, "ports": [[first, last]]}` for each transport, `{"protocol": "other", "numbers"}` for the rest."""
+    """`{"protocol": name, "ports": [[first, last]]}` of transports, `{"protocol": "other", "numbers"}` of the rest."""
     rows: list[dict[str, Any]] = [
         {"protocol": PROTOCOL_NAMES[number], "ports": [list(span) for span in spans]}
         for number, spans in zip(TRANSPORTS, packets[:3], strict=True)

@@ -212,6 +212,7 @@ class LogReader(TolerantLog):
             "first_ts": self._edge_first or self.first_ts,
             "last_ts": self._edge_last or self.last_ts,
             "lines": self._lines,
+            "line_count": self._lines,  # `decode` prints a record's place as `lines`
             "unread_lines": self.unread,
             "levels": dict(sorted(self.levels.items())),
             "flows": self.flows.total,

@@ -175,3 +175,26 @@ def test_schema_describes_the_document() -> None:
     document = json.loads(run("analyze", str(INCIDENT), "--format", "json").stdout)
 
     jsonschema.validate(document, schema)
+
+
+def test_verify_re_reads_every_citation(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    run("analyze", str(INCIDENT), "--format", "json", "-o", str(report))
+
+    done = run("verify", str(report), str(INCIDENT))
+
+    assert done.returncode == 0
+    assert b"citations re-read, all hold" in done.stdout
+
+
+def test_verify_notices_a_report_that_says_otherwise(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    run("analyze", str(INCIDENT), "--format", "json", "-o", str(report))
+    document = json.loads(report.read_text())
+    document["findings"][0]["evidence"][0]["start"] += 1
+    report.write_text(json.dumps(document))
+
+    done = run("verify", str(report), str(INCIDENT))
+
+    assert done.returncode == 1
+    assert b"1 of " in done.stdout

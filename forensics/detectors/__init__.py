@@ -8,6 +8,7 @@ from forensics.detectors import (
     missing_self_ip,
     oversized_value_write,
     stale_entry,
+    unexplained_flow,
 )
 
 DETECTORS = (
@@ -16,4 +17,5 @@ DETECTORS = (
     missing_self_ip.DETECTOR,
     missing_entry.DETECTOR,
     stale_entry.DETECTOR,
+    unexplained_flow.DETECTOR,
 )

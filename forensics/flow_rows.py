@@ -1,0 +1,107 @@
+"""The flow lines of a node in columns: every FlowBatch of its logs as one frame, each row with its place."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from forensics.evidence import cite
+from formats.base import Span
+
+if TYPE_CHECKING:
+    from forensics.artifact import Artifact
+    from forensics.case import Node
+    from forensics.evidence import Citation
+    from formats.base import FlowBatch
+
+#: Protocol as the agent prints it (events.go) -> number; any other text is a number that was lost.
+PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17, "SCTP": 132, "ANY PROTOCOL": 254, "RESERVED": 255}
+#: Logged verdict -> what the program answered. EXPIRED/DELETED is the agent's own and no packet's.
+ACTIONS = {"ACCEPT": "OK", "DENY": "SHOT"}
+_TEXTS = ("ts", "src", "dst", "protocol", "verdict", "direction", "tier")
+_NUMBERS = ("utc_ns", "sport", "dport")
+_PORT_MAX = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRows:
+    """Flow lines of one node. `frame` has the columns of FlowBatch, `number` (IP protocol, null where the text lost
+    it), `batch` and `row` (the place). `unread` counts lines whose addresses or ports no packet can have, `strays`
+    those of no pod that is known here: nobody's maps can be asked about them.
+    """
+
+    frame: pl.DataFrame
+    batches: tuple[tuple[Artifact, FlowBatch], ...]
+    unread: int
+    strays: int
+
+    def span(self, batch: int, row: int) -> Span:
+        """The place of a row in its artifact."""
+        where = self.batches[batch][1].spans[row]
+        return Span(*(int(where[name]) for name in ("start", "end", "first_line", "last_line")))
+
+    def cite(self, batch: int, row: int, note: str) -> Citation:
+        """Cite a row."""
+        return cite(self.batches[batch][0], self.span(batch, row), note)
+
+
+def flow_rows(node: Node) -> FlowRows:
+    """Every flow line of a node's own artifacts, in file order."""
+    batches = tuple((artifact, batch) for artifact in node.group.own for batch in artifact.flows if len(batch.spans))
+    frames = [_frame(batch, number) for number, (_, batch) in enumerate(batches)]
+    if not frames:
+        return FlowRows(_EMPTY, (), 0, 0)
+    whole = pl.concat(frames)
+    good = whole.filter(
+        pl.col("src").is_in(_addresses(whole["src"])),
+        pl.col("dst").is_in(_addresses(whole["dst"])),
+        pl.col("src").str.contains(":", literal=True) == pl.col("dst").str.contains(":", literal=True),
+        pl.col("sport").is_between(0, _PORT_MAX) & pl.col("dport").is_between(0, _PORT_MAX),
+    )
+    return FlowRows(good, batches, whole.height - good.height, _strays(node, good))
+
+
+def _strays(node: Node, frame: pl.DataFrame) -> int:
+    known = [pod.ip for pod in node.known_pods if pod.ip and pod.local is not False]
+    own = {"ingress": pl.col("dst").is_in(known), "egress": pl.col("src").is_in(known)}
+    mine = pl.when(pl.col("direction") == "ingress").then(own["ingress"])
+    mine = mine.when(pl.col("direction") == "egress").then(own["egress"]).otherwise(own["ingress"] | own["egress"])
+    return frame.filter(~mine).height
+
+
+def _frame(batch: FlowBatch, number: int) -> pl.DataFrame:
+    count = len(batch.spans)
+    blank: list[Any] = [None] * count
+    columns = [pl.Series(name, batch.columns.get(name, blank), pl.String, strict=False) for name in _TEXTS]
+    columns += [pl.Series(name, batch.columns.get(name, blank), pl.Int64, strict=False) for name in _NUMBERS]
+    return pl.DataFrame(columns).with_columns(
+        number=pl.col("protocol").replace_strict(PROTOCOLS, default=None, return_dtype=pl.Int64),
+        batch=pl.lit(number, pl.Int32),
+        row=pl.int_range(count, dtype=pl.Int32),
+    )
+
+
+_EMPTY = pl.DataFrame(
+    schema={
+        **dict.fromkeys(_TEXTS, pl.String),
+        **dict.fromkeys(_NUMBERS, pl.Int64),
+        "number": pl.Int64,
+        "batch": pl.Int32,
+        "row": pl.Int32,
+    }
+)
+
+
+def _addresses(column: pl.Series) -> list[str]:
+    """The texts of a column that are plain IP addresses."""
+    return [text for text in column.unique().drop_nulls().to_list() if _is_address(text)]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text) is not None
+    except ValueError:
+        return False
