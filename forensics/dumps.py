@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from forensics.podstate import RULE_MAPS, STATE_MAPS, MapState, MapView, PodState
 from forensics.problem import CaseProblem
 from forensics.views import settle
+from formats.layouts import CLUSTER_STRIDE, LPM_KEY_SIZES, stride_of
 from formats.mapview import tier_of
 from formats.pins import MAP_SUFFIXES, split_pin
 
@@ -65,7 +66,41 @@ def _owners(node: Node) -> dict[int, tuple[str, str]]:
                 name, map_id = item.get("name"), item.get("map_id")
                 if name in MAP_SUFFIXES and map_id is not None:
                     owners[int(map_id)] = (identifier, name)
+    _owners_of_listings(node, owners)
     return owners
+
+
+def _owners_of_listings(node: Node, owners: dict[int, tuple[str, str]]) -> None:
+    """Owners by `bpftool map show -f` and `prog show -f`: a map's own pin, else its place in a pinned program.
+
+    The agent's maps have no names; inside one program their sizes tell them apart (bpftool on agents v1.2.0 to v1.4.1).
+    """
+    sizes: dict[int, tuple[int | None, int | None]] = {}
+    programs: list[tuple[str, str, list[int]]] = []
+    for artifact in node.group.own:
+        for record in artifact.records:
+            pins = [pin for path in record.data.get("pinned") or [] if (pin := split_pin(path)) is not None]
+            if record.kind == "map_info" and record.data.get("map_id") is not None:
+                map_id = int(record.data["map_id"])
+                sizes[map_id] = (record.data.get("key_size"), record.data.get("value_size"))
+                for pin in pins:
+                    if pin.pod_identifier and pin.map_name:
+                        owners.setdefault(map_id, (pin.pod_identifier, pin.map_name))
+            elif record.kind == "prog_info":
+                ids = [int(number) for number in record.data.get("map_ids") or []]
+                programs += [(p.pod_identifier, p.direction, ids) for p in pins if p.pod_identifier and p.direction]
+    for identifier, direction, ids in programs:
+        for map_id in ids:
+            name = _name_by_sizes(direction, *sizes.get(map_id, (None, None)))
+            if name is not None:
+                owners.setdefault(map_id, (identifier, name))
+
+
+def _name_by_sizes(direction: str, key_size: int | None, value_size: int | None) -> str | None:
+    if key_size in LPM_KEY_SIZES.values():
+        stride = stride_of(value_size)
+        return None if stride is None else f"cp_{direction}_map" if stride == CLUSTER_STRIDE else f"{direction}_map"
+    return f"{direction}_pod_state_map" if (key_size, value_size) == (4, 1) else None
 
 
 def _place(node: Node, artifact: Artifact, dump: MapDump, owners: dict[int, tuple[str, str]]) -> None:

@@ -67,8 +67,13 @@ def flow_rows(node: Node) -> FlowRows:
 def _strays(node: Node, frame: pl.DataFrame) -> int:
     known = [pod.ip for pod in node.known_pods if pod.ip and pod.local is not False]
     own = {"ingress": pl.col("dst").is_in(known), "egress": pl.col("src").is_in(known)}
-    mine = pl.when(pl.col("direction") == "ingress").then(own["ingress"])
-    mine = mine.when(pl.col("direction") == "egress").then(own["egress"]).otherwise(own["ingress"] | own["egress"])
+    mine = (
+        pl.when(pl.col("direction") == "ingress")
+        .then(own["ingress"])
+        .when(pl.col("direction") == "egress")
+        .then(own["egress"])
+        .otherwise(own["ingress"] | own["egress"])
+    )
     return frame.filter(~mine).height
 
 

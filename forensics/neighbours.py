@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from forensics.log_changes import changes_of
 from forensics.strides import read_both
 from formats import layouts
 
 if TYPE_CHECKING:
     from forensics.case import Node
     from forensics.flow_rows import FlowRows
+    from forensics.log_changes import LogChanges
 
 HEAD = layouts.NAMESPACE_VALUE_SIZE
 TAIL = layouts.CLUSTER_VALUE_SIZE - layouts.NAMESPACE_VALUE_SIZE
@@ -42,6 +44,11 @@ class Neighbours:
         from forensics.flow_rows import flow_rows
 
         return flow_rows(self._node)
+
+    @cached_property
+    def changes(self) -> LogChanges:
+        """When the log says that something was changed."""
+        return changes_of(self._node.story)
 
     @cached_property
     def _places(self) -> dict[bytes, str]:

@@ -41,7 +41,7 @@ _TUPLE = ("src", "sport", "dst", "dport", "protocol", "direction")
 
 
 def classify(context: Context, denials: pl.DataFrame, logged: pl.DataFrame, direction: Direction) -> pl.DataFrame:
-    """`at` and `class` of each DENY row. `logged` are all flow lines of the node."""
+    """`at` and `class` of each DENY row. `logged` are all lines of the program."""
     peer = pl.col("src" if direction == "ingress" else "dst")
     node = context.node.node_ip
     services = services_of(context.node)
@@ -76,14 +76,9 @@ def classify(context: Context, denials: pl.DataFrame, logged: pl.DataFrame, dire
 def _late(context: Context, denials: pl.DataFrame, logged: pl.DataFrame) -> pl.Series:
     """Whether the same program had allowed the flow, or it was cleaned out of conntrack, before the denial."""
     allowed = logged.filter(pl.col("verdict") == "ACCEPT").group_by(_TUPLE).agg(since=pl.col("utc_ns").min())
-    cleaned = [
-        tuple(event.get(name) for name in ("src", "sport", "dst", "dport")) + (event.utc_ns,)
-        for event in context.node.story.events
-        if event.name == "conntrack-cleanup-delete"
-    ]
-    swept = pl.DataFrame(cleaned, schema=_SWEPT, orient="row", strict=False)
+    swept = pl.DataFrame(context.neighbours.changes.swept, schema=_SWEPT, orient="row", strict=False)
     rows = denials.join(allowed, on=list(_TUPLE), how="left", nulls_equal=True, maintain_order="left")
-    rows = rows.join(swept.unique(_SWEPT_KEY), on=list(_SWEPT_KEY), how="left", maintain_order="left")
+    rows = rows.join(swept, on=list(_SWEPT_KEY), how="left", maintain_order="left")
     return rows.select(
         late=((pl.col("since") < pl.col("utc_ns")) | (pl.col("swept") <= pl.col("utc_ns"))).fill_null(value=False)
     ).to_series()

@@ -29,9 +29,6 @@ REASONS = {
 }
 #: The log lines of one packet and of one write come from different goroutines; so far they may be out of order.
 _SKEW_NS = 1_000_000_000
-#: Events that name an identifier or a pod and come with a change of its maps, pod states or programs.
-_BY_IDENTIFIER = ("default-state", "no-active-policies")
-_BY_POD = ("attach", "enforce-request")
 
 
 def reasons(context: Context, captured: Captured, listed: pl.DataFrame, every: pl.DataFrame) -> pl.Series:
@@ -66,23 +63,12 @@ def reasons(context: Context, captured: Captured, listed: pl.DataFrame, every: p
 
 def last_change(context: Context, direction: str) -> int | None:
     """Time of the last logged change of the identifier's maps, pod states or programs of a direction, ns UTC."""
-    story, pod = context.node.story, context.pod
-    ids = {state.map_id for state in pod.maps.values() if state.map_id is not None and state.direction == direction}
-    times = [
-        write.write.utc_ns
-        for write in story.writes
-        if write.map_id in ids and write.write is not None and (write.updated != 0 or write.deleted not in (0, None))
-    ]
-    names = {(ref.namespace, ref.name) for ref in pod.pods}
-    for event in story.events:
-        if event.name in _BY_IDENTIFIER and event.get("pod_identifier") == pod.identifier:
-            times.append(event.utc_ns)
-        elif event.name in _BY_POD:
-            place = (str(event.get("namespace")), str(event.get("pod")))
-            if place in names or pod.identifier in identifiers(place[1], place[0]):
-                times.append(event.utc_ns)
-    known = [time for time in times if time is not None]
-    return max(known, default=None)
+    pod, changes = context.pod, context.neighbours.changes
+    ids = [state.map_id for state in pod.maps.values() if state.map_id is not None and state.direction == direction]
+    places = [identifiers(ref.name, ref.namespace) for ref in pod.pods]
+    names = {pod.identifier, *(name for pair in places for name in pair)}
+    times = [changes.by_map.get(number) for number in ids] + [changes.by_identifier.get(name) for name in names]
+    return max((time for time in times if time is not None), default=None)
 
 
 def _settled_later(listed: pl.DataFrame, every: pl.DataFrame) -> pl.Series:

@@ -98,3 +98,26 @@ def test_every_packet_is_judged_as_its_class(slots, ruled, protocol, dport, stat
     assert evaluate_new_flow(generation, 4, here, there, states, of_class, run) == evaluate_new_flow(
         generation, 4, here, there, states, protocol, dport
     )
+
+
+def test_packet_classes_of_one_namespace_slot() -> None:
+    # {tcp,80,90} and zero slots: protocol 0 is named too, 1 stands for all that are not. Runs start at 0, next to 0 (a
+    # zero slot's bounds), at 80, after 80, and after 90.
+    protocols, ports = ruleset.packet_classes([namespace((TCP, 80, 90))], [])
+
+    assert protocols == (0, 1, TCP, UDP, SCTP)
+    assert ports == (0, 1, 80, 81, 91)
+
+
+def test_packet_classes_at_the_limits() -> None:
+    slots = [(RESERVED, 65535, 65534), (256, 65536, 65535), (0, 7, 7), (1, 7, 7), (2, 7, 7)]
+    protocols, ports = ruleset.packet_classes([], [cluster(*((slot[0], 11, slot[1], slot[2]) for slot in slots))])
+
+    assert protocols == (0, 1, 2, 3, TCP, UDP, SCTP, RESERVED)
+    assert ports == (0, 1, 7, 8, 65535)
+
+
+def test_slots_as_they_are_read() -> None:
+    assert ruleset.namespace_slots(namespace((TCP, 80, 90)))[:2] == ((TCP, 80, 90, -1), (0, 0, 0, -1))
+    assert ruleset.cluster_slots(cluster((TCP, 1001, 80, 90)))[0] == (TCP, 80, 90, 1001)
+    assert len(ruleset.namespace_slots(b"")) == len(ruleset.cluster_slots(bytes(999))) == 24
