@@ -317,9 +317,12 @@ def _supersede(node: Node) -> None:
 
 
 def _name_apart(nodes: list[Node]) -> None:
+    """Ids: instance, host name, address or folder; nodes that would share one are told apart by their folders."""
+    plain = [node.instance_id or node.hostname or node.node_ip or "/".join(node.group.root) or "node" for node in nodes]
     taken: dict[str, int] = {}
-    for node in nodes:
-        folder = "/".join(node.group.root) if len(nodes) > 1 else ""
-        name = node.instance_id or node.hostname or node.node_ip or folder or "node"
-        taken[name] = taken.get(name, 0) + 1
-        node.id = name if taken[name] == 1 else f"{name}#{taken[name]}"
+    for node, name in zip(nodes, plain, strict=True):
+        folder = "/".join(node.group.root)
+        node.id = f"{name} ({folder})" if plain.count(name) > 1 and folder and folder != name else name
+        taken[node.id] = taken.get(node.id, 0) + 1
+        if taken[node.id] > 1:
+            node.id = f"{node.id} #{taken[node.id]}"

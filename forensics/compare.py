@@ -185,11 +185,18 @@ class _Work:
         kernel = Side(version, found["namespace"], found["cluster"], kernel_state)
         policy = Side(version, wanted["namespace"], wanted["cluster"], policy_state)
         causes = {(each.tier, each.cidr): each.cause or "unexplained" for each in self.entries}
-        compared = compare_sides(
-            kernel, policy, family, lambda tier, key: causes.get((tier, cidr_of_key(key) or key.hex()))
-        )
+        felt: set[tuple[str, str]] = set()
+
+        def cause(tier: str, key: bytes) -> str | None:
+            place = tier, cidr_of_key(key) or key.hex()
+            felt.add(place)
+            return causes.get(place)
+
+        compared = compare_sides(kernel, policy, family, cause)
+        # What a version does by design and no packet can tell is no difference.
+        entries = [e for e in self.entries if e.cause != "version" or (e.tier, e.cidr) in felt]
         notes = [note for note in (*self._notes, last) if note]
-        return Comparison(self._direction, family, self.entries, kernel, policy, compared, notes)
+        return Comparison(self._direction, family, entries, kernel, policy, compared, notes)
 
     def _entries(self, tier: str) -> Iterable[EntryDifference]:
         state = self._states[tier]

@@ -9,6 +9,7 @@ from forensics.effects import Datapaths
 from forensics.evidence import Citation, cite
 from forensics.intent import Intent
 from forensics.keydiff import key_diff
+from forensics.logdiff import log_diff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,9 +39,10 @@ class Context:
         return Intent(self.node, self.pod)
 
     def key_diff(self, state: MapState) -> KeyDiff:
-        """The keys of a dumped namespace map beside those the policies ask for."""
+        """The keys of a dumped namespace map beside those the policies ask for; without policies, the agent's log."""
         if state.name not in self._key_diffs:
-            self._key_diffs[state.name] = key_diff(self, state)
+            compare = key_diff if self.intent.known.yes else log_diff
+            self._key_diffs[state.name] = compare(self, state)
         return self._key_diffs[state.name]
 
     def dumped(self, name: str) -> MapState | None:

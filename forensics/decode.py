@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from formats.base import Item
 
 
+#: Said of a text whose last line has no line end and does not close what it opened: most texts cut by size end so.
+OPEN_END = "the text ends in the middle of a line: what its last record says may be cut"
 #: Fields whose name the record's own kind takes.
 _RENAMED = {("k8s_object", "kind"): "object_kind", ("tc_filter", "kind"): "filter_kind"}
 
@@ -41,6 +43,7 @@ def decode_source(source: Source) -> dict[str, Any]:
         "why": identity.why,
         "records": [record for _, record in records],
         "problems": problems,
+        "notes": end_notes(source.kept),
     }
 
 
@@ -71,7 +74,14 @@ def _artifact_json(artifact: Artifact) -> dict[str, Any]:
         "why": artifact.identity.why,
         "records": [record for item in items for record in item_records(item)],
         "problems": [problem_json(problem) for problem in artifact.problems],
+        "notes": end_notes(artifact.data),
     }
+
+
+def end_notes(data: bytes | None) -> list[str]:
+    """What can be said of the whole text; nothing of a text that is too large to be held."""
+    last = data.rstrip(b" \t")[-1:] if data else b""
+    return [OPEN_END] if last and last not in b"\r\n]}>`" else []
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def remedy(number: str, context: Context, **more: str) -> str:
     node = context.node
     names = {
         "pod": context.pod.identifier,
-        "node": node.hostname or node.id,
+        "node": node.hostname or node.node_ip or node.id,
         "agent": node.agent_version or "unknown",
         "pins": PINS,
         "map": "ingress_map",

@@ -6,10 +6,11 @@ import ipaddress
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics import traffic
-from forensics.partition import merged, size, texts
+from forensics.partition import gaps, merged, size, texts
 from formats.layouts import TIER_NAMES
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 LINES = 10
 #: Peers named in one line.
 _PEERS = 4
+#: From so many spans on they may be one network with holes; beyond so many nobody asks.
+_HOLED, _DESCRIBED = 2, 200
 #: Peers listed in a JSON row; the number of addresses is always exact.
 _LISTED = 256
 
@@ -73,13 +76,14 @@ class Pods:
         return sorted({title for version, number, title in self._pods if version == family and number in numbers})
 
     def who(self, spans: Spans, family: int) -> str:
-        """The spans with the pod behind each single address, long lists cut: `10.0.1.5/32 (prod/web-abcde)`."""
+        """The spans with the pod behind each single address, long lists cut: `10.0.1.5/32 (prod/web-abcde)`,
+        `10.0.0.0/8 but 10.0.0.10/32`."""
         shown: list[str] = []
-        names = texts(spans[: _PEERS + 1], family)
+        names = _described(spans, family) if len(spans) <= _DESCRIBED else texts(spans, family)
         for text in names[:_PEERS]:
             behind = self._of(text)
             shown.append(f"{text} ({behind})" if behind else text)
-        more = len(spans) - _PEERS
+        more = len(names) - _PEERS
         return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
     def _of(self, text: str) -> str | None:
@@ -89,6 +93,20 @@ class Pods:
         number = int(ipaddress.ip_address(address))
         version = 6 if ":" in address else 4
         return next((title for kind, at, title in self._pods if (kind, at) == (version, number)), None)
+
+
+def _described(spans: Spans, family: int) -> list[str]:
+    """Spans as networks with holes where that is shorter, split at their widest gap where it is not."""
+    if len(spans) < _HOLED:
+        return texts(spans, family)
+    step = (spans[0][0] ^ spans[-1][1]).bit_length()
+    start = spans[0][0] >> step << step
+    holes = gaps(spans, start, start + (1 << step) - 1)
+    if len(holes) <= _PEERS and size(holes) * 2 <= 1 << step:
+        return [f"{texts([(start, start + (1 << step) - 1)], family)[0]} but {' and '.join(texts(holes, family))}"]
+    inner = [following[0] - before[1] for before, following in pairwise(spans)]
+    cut = inner.index(max(inner)) + 1
+    return _described(spans[:cut], family) + _described(spans[cut:], family)
 
 
 def _inside(number: int, spans: Spans) -> bool:

@@ -49,23 +49,39 @@ class KeyDiff:
     frozen: bool = False
     #: why missing keys cannot be told; None when they can
     partial: str | None = None
+    #: the yardstick is the agent's log, not the policies (forensics.logdiff): this write of it
+    by_log: bool = False
+    write: MapWrite | None = None
+    #: why the log does not tell either; None when it does
+    unknown: str | None = None
+    #: the content that the log asks for, {tier: {key: value}}; None where the policies are the yardstick
+    wanted: dict[str, dict[bytes, bytes]] | None = None
+    #: missing keys whose rules the log does not show: in `wanted` they allow everything
+    unvalued: frozenset[str] = frozenset()
 
 
 def key_diff(context: Context, state: MapState) -> KeyDiff:
     """Compare one dumped namespace map with the policies; only called when they are known (Intent.known)."""
     direction: Direction = "egress" if state.direction == "egress" else "ingress"
-    diff = KeyDiff(state)
-    cluster = context.dumped(f"cp_{direction}_map")
-    if cluster is not None:
-        diff.frozen = bool(judge_cluster(context, cluster).misplaced) or bool(context.misdirected(cluster))
+    diff = begun(context, state)
     present = {entry.cidr for entry in state.entries}
-    if not state.whole:
-        hidden = state.view.dump.hidden if state.view else 0
-        diff.partial = f"{hidden} entries are not shown" if hidden else "the dump does not say that it is complete"
     late, intended = changed_after_dump(context), _intended(context, direction)
+    cluster = context.dumped(f"cp_{direction}_map")
     elsewhere = {entry.cidr for entry in cluster.entries} if cluster is not None else set()
     _missing(context, direction, diff, present, elsewhere, (late, intended))
     _stale(context, direction, diff, (late, intended))
+    return diff
+
+
+def begun(context: Context, state: MapState) -> KeyDiff:
+    """What a difference says whatever it is measured by: whether the map is frozen, whether its dump shows all."""
+    diff = KeyDiff(state)
+    cluster = context.dumped(f"cp_{state.direction}_map")
+    if cluster is not None:
+        diff.frozen = bool(judge_cluster(context, cluster).misplaced) or bool(context.misdirected(cluster))
+    if not state.whole:
+        hidden = state.view.dump.hidden if state.view else 0
+        diff.partial = f"{hidden} entries are not shown" if hidden else "the dump does not say that it is complete"
     return diff
 
 

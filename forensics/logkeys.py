@@ -1,9 +1,9 @@
 """The keys a namespace map should hold by the agent's own log, for when the policies are not in the input.
 
-Before each write the agent logs every CIDR of the map's new content (`Updating Map with IP Key`), then the ID of the map
-it writes, then how many entries it changed. The last such burst of a pod identifier and direction is what the agent meant
-to be in the map, wherever the bytes went: v1.3.0 names the namespace map and writes the cluster map. The node's own
-entry is in no burst. Before v1.2.4 excepts are logged apart, a /0 rule is not logged, and there are no counts.
+Before each write the agent logs every CIDR of the map's new content (`Updating Map with IP Key`), then the ID of the
+map it writes, then how many entries it changed. The last such burst of a pod identifier and direction is what the agent
+meant to be in the map, wherever the bytes went: v1.3.0 names the namespace map and writes the cluster map. The node's
+own entry is in no burst. Before v1.2.4 excepts are logged apart, a /0 rule is not logged, and there are no counts.
 
 Source: ComputeMapEntriesFromEndpointRules (pkg/fwruleprocessor/fw_rule_processor.go), updateEbpfMap
 (pkg/ebpf/bpf_client.go) and BulkRefresh (pkg/ebpf/bpf_mem_map.go) at v1.2.3, v1.2.4, v1.3.7 and v1.4.1.
@@ -65,8 +65,10 @@ def log_keys(context: Context, direction: Direction) -> LogKeys | Unknown:
         return Unknown(f"the agent log shows no write of {name}")
     mine.sort(key=lambda write: write.row)
     last, earlier = mine[-1], mine[-2] if len(mine) > 1 else None
+    if earlier is not None and bisect_right(story.starts, earlier.row) < len(story.starts):
+        earlier = None  # what the agent remembers of a map does not outlive it, and IDs do not outlive the node's boot
     reason = _unfinished(context, last) or _overtaken(context, last, direction, ids)
-    if reason is None and earlier is not None and bisect_right(story.starts, earlier.row) == len(story.starts):
+    if reason is None and earlier is not None:
         reason = _miscounted(_keys(context, earlier), _keys(context, last), earlier, last)
     if reason is not None:
         return Unknown(reason)

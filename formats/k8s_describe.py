@@ -60,7 +60,7 @@ def read(source: Source) -> Iterator[Item]:
             yield from _described(block, base)
             block, base = [line], len(head[1])
         elif block and (_STOP.match(line.text) or _outside(line.text, base)):
-            yield from _described(block, base)
+            yield from _described(block, base, ended="Events:" in line.text)
             block = []
         elif block:
             block.append(line)
@@ -89,7 +89,7 @@ def _environment(block: list[Line]) -> Iterator[Record]:
             yield Record("node_fact", {"fact": _FACTS[name], "value": value}, span)
 
 
-def _described(block: list[Line], base: int) -> Iterator[Item]:
+def _described(block: list[Line], base: int, *, ended: bool = False) -> Iterator[Item]:
     while block and not block[-1].text.strip():
         block.pop()
     top: dict[str, str] = {}
@@ -101,7 +101,11 @@ def _described(block: list[Line], base: int) -> Iterator[Item]:
         return
     span = Span(block[0].start, block[-1].end, block[0].number, block[-1].number)
     if top.get("API Version", "").startswith("networking.k8s.aws/") and "Kind" in top:
-        yield from _policy(block, base, span)
+        items = list(_policy(block, base, span))
+        yield from items
+        if not ended and not any(isinstance(item, Problem) and "cut here" in item.what for item in items):
+            what = f"{top['Kind']} {top.get('Name')}: no Events line ends the description: it may be cut"
+            yield Problem(what, span, "what is shown was read", "the fields after the last one, if there were any")
     elif re.fullmatch(r"\S+/[0-9a-fA-F.:]+", top.get("Node", "")):
         yield _pod(block, top, span)
 

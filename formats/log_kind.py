@@ -8,8 +8,28 @@ from typing import NamedTuple
 
 from formats.base import NO, Score
 
-#: Text only one program writes (messages, callers, loggers). No quotes: wrapped logs escape them.
+# Every program but the agent starts its log with it.
+_START = b"Constructed new logger instance"
+#: Text only one program writes (messages, callers, loggers). No quotes: wrapped logs escape
+#: them. The first of equals wins: the SDK's log has the agent's callers too.
 MARKS: dict[str, tuple[bytes, ...]] = {
+    "sdk": (
+        _START,
+        b"elfparser/elf.go",
+        b"maps/loader.go",
+        b"progs/loader.go",
+        b"tc/tc.go",
+        b"filepath/path.go",
+        b"Initialized new SDK cache",
+        b"Initialized new logger as an existing instance",
+        b"Calling BPFsys",
+        b"Dumping pinpaths",
+        b"Relocation section entry",
+        b"map entry and ret",
+        b"Create map done with fd",
+        b"Found Identified - ",
+        b"ebpf-sdk.log",
+    ),
     "agent": (
         b"Flow Info:",
         b"Logger.check error",
@@ -18,7 +38,6 @@ MARKS: dict[str, tuple[bytes, ...]] = {
         b"controllers.policyEndpoints",
         b"controllers/policyendpoints_controller",
         b"rpc/rpc_handler.go",
-        b"ebpf/bpf_client.go",
         b"bpf_client.go:",
         b"workspace/main.go",
         b"Starting network policy agent",
@@ -41,23 +60,8 @@ MARKS: dict[str, tuple[bytes, ...]] = {
         b"cleanup of conntrack map",
         b"starting manager",
     ),
-    "sdk": (
-        b"elfparser/elf.go",
-        b"maps/loader.go",
-        b"progs/loader.go",
-        b"tc/tc.go",
-        b"filepath/path.go",
-        b"Initialized new SDK cache",
-        b"Initialized new logger as an existing instance",
-        b"Calling BPFsys",
-        b"Dumping pinpaths",
-        b"Relocation section entry",
-        b"map entry and ret",
-        b"Create map done with fd",
-        b"Found Identified - ",
-        b"ebpf-sdk.log",
-    ),
     "ipamd": (
+        _START,
         b"ipamd/ipamd.go",
         b"ipamd/rpc_handler.go",
         b"L-IPAMD",
@@ -70,6 +74,7 @@ MARKS: dict[str, tuple[bytes, ...]] = {
         b"ipamd.log",
     ),
     "plugin": (
+        _START,
         b"Received CNI add request",
         b"Received CNI del request",
         b"routed-eni-cni-plugin",

@@ -224,6 +224,19 @@ class LogReader(TolerantLog):
         return Record("log_summary", data, Span(self._size, self._size, last, last))
 
 
+def diagnostic_lines(source: Source, events: tuple[Event, ...]) -> Iterator[Ints]:
+    """The places (ENTRY_SPAN_DTYPE) of all lines that may be an event, block by block, without reading them.
+
+    Lines of the catalogue's first words, of level error and worse, and lines that are not as the encoder writes them.
+    """
+    keys = np.array(sorted({log_scan.word_key(word) for event in events for word in event.words}), np.uint64)
+    lines = 0
+    for buffer, size, offset in _blocks(source):
+        spans, count = log_scan.search(buffer, size, offset, lines + 1, keys)
+        lines += count
+        yield spans
+
+
 def _is_pure(head: bytes) -> bool:
     """Most of the head is log lines."""
     seen = [line.strip() for line in head[:65_536].split(b"\n") if line.strip()][:200]

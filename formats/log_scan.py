@@ -98,6 +98,69 @@ _DIRECTIONS = _Vocabulary("ingress", "egress")
 _TIERS = _Vocabulary("ERROR", "ADMIN", "NETWORK_POLICY", "BASELINE", "DEFAULT")
 
 
+class _Lines(NamedTuple):
+    """The lines of a block: places in the buffer, and what can be said of all of them at once.
+
+    marks are the places of all blanks and line feeds, first the number of a line's first mark and blanks how many
+    it has before its end. word is the eight bytes before the first mark. quiet lines are compact and of a quiet level;
+    flow lines begin as clean flow lines do.
+    """
+
+    octets: Ints
+    loads: Ints
+    marks: Ints
+    starts: Ints
+    ends: Ints
+    first: Ints
+    blanks: Ints
+    letters: Ints
+    word: Ints
+    quiet: Ints
+    flow: Ints
+
+
+def _lines(buffer: bytes | bytearray, size: int) -> _Lines:
+    octets: Ints = np.frombuffer(buffer, np.uint8)[: size + 2 * PAD]
+    loads: Ints = np.ndarray((size + 2 * PAD - 7,), "<u8", buffer, 0, (1,))
+    marks = np.flatnonzero(octets[PAD : PAD + size] <= ord(" ")) + PAD
+    breaks = np.flatnonzero(octets[marks] == ord("\n"))
+    ends = marks[breaks]
+    if not len(ends) or ends[-1] != PAD + size - 1:
+        breaks, ends = np.append(breaks, len(marks)), np.append(ends, PAD + size)
+    starts, first = np.empty_like(ends), np.empty_like(breaks)
+    starts[0], starts[1:] = PAD, ends[:-1] + 1
+    first[0], first[1:] = 0, breaks[:-1] + 1
+    count = breaks - first
+    marks = np.append(marks, np.full(_WITH_TIER + 1, PAD + size))
+    letters = octets[starts + 10]
+    compact = (loads[starts] == _LEVEL_HEAD) & (octets[ends - 1] == ord("}")) & (ends - starts > ZAP_BYTES)
+    compact &= np.isin(loads[starts + 8], _LEVEL_WORDS, kind="sort")
+    front = marks[first]
+    word = loads[front - 8]
+    flow = compact & (word == _FLOW_WORD) & (loads[front - 12] == _MSG_HEAD)
+    flow &= (count == _WITHOUT_TIER) | (count == _WITH_TIER)
+    quiet = (letters == ord("d")) | (letters == ord("i")) | (letters == ord("w"))
+    quiet &= compact & (count > 0)
+    return _Lines(octets, loads, marks, starts, ends, first, count, letters, word, quiet, flow)
+
+
+def _spans(lines: _Lines, rows: Ints, offset: int, first_line: int) -> Ints:
+    spans = np.empty(len(rows), ENTRY_SPAN_DTYPE)
+    spans["start"], spans["end"] = lines.starts[rows] + (offset - PAD), lines.ends[rows] + (offset - PAD)
+    spans["first_line"] = spans["last_line"] = rows + first_line
+    return spans
+
+
+def search(buffer: bytes | bytearray, size: int, offset: int, first_line: int, keys: Ints) -> tuple[Ints, int]:
+    """Spans of the lines worth a look, and how many lines there are: word in `keys`, a bad level, or not clean.
+
+    The block is given as to Scanner.scan; flow lines are left out.
+    """
+    lines = _lines(buffer, size)
+    rows = np.flatnonzero(~lines.flow & (~lines.quiet | np.isin(lines.word, keys, kind="sort")))
+    return _spans(lines, rows, offset, first_line), len(lines.starts)
+
+
 class Scanner:
     """Classifies the blocks of one log."""
 
@@ -111,38 +174,18 @@ class Scanner:
 
         PAD readable bytes stand before and behind. offset and first_line say where the block stands in its artifact.
         """
-        octets: Ints = np.frombuffer(buffer, np.uint8)[: size + 2 * PAD]
-        loads: Ints = np.ndarray((size + 2 * PAD - 7,), "<u8", buffer, 0, (1,))
-        marks = np.flatnonzero(octets[PAD : PAD + size] <= ord(" ")) + PAD
-        breaks = np.flatnonzero(octets[marks] == ord("\n"))
-        ends = marks[breaks]
-        if not len(ends) or ends[-1] != PAD + size - 1:
-            breaks, ends = np.append(breaks, len(marks)), np.append(ends, PAD + size)
-        starts, first = np.empty_like(ends), np.empty_like(breaks)
-        starts[0], starts[1:] = PAD, ends[:-1] + 1
-        first[0], first[1:] = 0, breaks[:-1] + 1
-        count = breaks - first
-        marks = np.append(marks, np.full(_WITH_TIER + 1, PAD + size))
-        letters = octets[starts + 10]
-        compact = (loads[starts] == _LEVEL_HEAD) & (octets[ends - 1] == ord("}")) & (ends - starts > ZAP_BYTES)
-        compact &= np.isin(loads[starts + 8], _LEVEL_WORDS, kind="sort")
-        front = marks[first]
-        word = loads[front - 8]
-        flow = compact & (word == _FLOW_WORD) & (loads[front - 12] == _MSG_HEAD)
-        flow &= (count == _WITHOUT_TIER) | (count == _WITH_TIER)
-        quiet = (letters == ord("d")) | (letters == ord("i")) | (letters == ord("w"))
+        lines = _lines(buffer, size)
         dull = np.fromiter(self.dull, np.uint64, len(self.dull))
-        quiet &= compact & (count > 0) & np.isin(word, dull, kind="sort")
+        quiet = lines.quiet & np.isin(lines.word, dull, kind="sort")
         kinds = np.where(quiet, SKIP, LOOK).astype(np.int8)
-        rows = np.flatnonzero(flow)
-        b = marks[first[rows] + np.arange(_WITH_TIER)[:, None]]
-        kept, columns = self._flows(octets, loads, starts[rows], ends[rows], b, count[rows] == _WITH_TIER)
+        rows = np.flatnonzero(lines.flow)
+        b = lines.marks[lines.first[rows] + np.arange(_WITH_TIER)[:, None]]
+        tiered = lines.blanks[rows] == _WITH_TIER
+        kept, columns = self._flows(lines.octets, lines.loads, lines.starts[rows], lines.ends[rows], b, tiered)
         rows = rows[kept]
         kinds[rows] = FLOW
-        spans = np.empty(len(rows), ENTRY_SPAN_DTYPE)
-        spans["start"], spans["end"] = starts[rows] + (offset - PAD), ends[rows] + (offset - PAD)
-        spans["first_line"] = spans["last_line"] = rows + first_line
-        return Block(starts - PAD, ends - PAD, kinds, letters, columns, spans)
+        spans = _spans(lines, rows, offset, first_line)
+        return Block(lines.starts - PAD, lines.ends - PAD, kinds, lines.letters, columns, spans)
 
     def _flows(
         self, octets: Ints, loads: Ints, starts: Ints, ends: Ints, b: Ints, tiered: Ints

@@ -80,8 +80,8 @@ class _Block:
             self.faults.append(f"the map {self.name or 'without a name'} without its ID")
         self.named = False
 
-    def close(self) -> Iterator[Item]:
-        """The record, and what is wrong with it."""
+    def close(self, *, ended: bool) -> Iterator[Item]:
+        """The record, and what is wrong with it. `ended`: something followed it, so that it is not cut."""
         self._unnumbered()
         if self.path is None and not self.maps and self.prog_id is None:
             yield Problem("a program without its pin path, number and maps", self.span, "left out", "one program")
@@ -103,6 +103,9 @@ class _Block:
             yield Problem(what, self.span, "maps kept", "the pod identifier and direction", hint)
         for fault in self.faults:
             yield Problem(f"{fault} ({self.path})", self.span, "left out of the program's maps", "one map")
+        if not ended and not self.faults:
+            what = f"no line of = ends the last program: the text may be cut ({self.path})"
+            yield Problem(what, self.span, "what is shown was read", "maps and programs after it, if there were any")
 
 
 class _Reader:
@@ -158,11 +161,11 @@ class _Reader:
             self._said = True
             yield error_record(match["message"], None, span)
 
-    def close(self) -> Iterator[Item]:
+    def close(self, *, ended: bool = True) -> Iterator[Item]:
         """The open program ends."""
         block, self._block = self._block, None
         if block is not None:
-            yield from block.close()
+            yield from block.close(ended=ended)
 
     def _nothing(self) -> Iterator[Item]:
         if self._header is not None and not self._said:
@@ -170,7 +173,7 @@ class _Reader:
 
     def finish(self) -> Iterator[Item]:
         """The end of the source."""
-        yield from self.close()
+        yield from self.close(ended=False)
         yield from self._nothing()
 
 

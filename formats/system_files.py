@@ -61,12 +61,15 @@ def read(source: Source) -> Iterator[Item]:
     """One fact, or a `package` fact per package that matters here."""
     text = source.head.strip() if len(source.head) < 200 else b""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    whole = next((name for name, pattern in _WHOLE.values() if lines and all(map(pattern.fullmatch, lines))), None)
+    kind = next((kind for kind in _WHOLE.values() if lines and all(map(kind[1].fullmatch, lines[:-1] or lines))), None)
+    whole = kind[0] if kind is not None else None
     seen: set[tuple[str, str]] = set()
     for line in lines_with(source, re.compile(rb"\S")):
         raw = line.text.strip()
-        if whole is not None:
-            if (whole, raw) not in seen:
+        if kind is not None and whole is not None:
+            if not kind[1].fullmatch(raw.encode()):
+                yield Problem(f"not a whole {whole.replace('_', ' ')}: {raw!r}", span_of(line), "left out", "one line")
+            elif (whole, raw) not in seen:
                 seen.add((whole, raw))
                 yield fact(span_of(line), whole, raw)
             continue

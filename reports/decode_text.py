@@ -27,6 +27,7 @@ def _artifact(artifact: dict[str, Any], width: int) -> list[str]:
     for problem in artifact["problems"]:
         where = f" (line {problem['lines'][0]})" if problem.get("lines") else ""
         lines.append(f"  problem{where}: {visible(problem['what'])}")
+    lines += [f"  note: {visible(note)}" for note in artifact.get("notes", [])]
     if not artifact["records"] and not artifact["problems"] and artifact["formats"]:
         lines.append("  no record")
     return lines

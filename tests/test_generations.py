@@ -7,8 +7,10 @@ import struct
 import pytest
 from programs import PEER, TCP, UDP, key4, namespace, to_pod, v130
 
+from forensics.conntrack import counts, flow_key, forward_use, reply_key
 from forensics.datapath import Datapath, Packet
 from forensics.generations import NEWEST, RELEASES, generation_of
+from forensics.packet import Seen
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,54 @@ def test_slots_examined() -> None:
 def test_an_owner_value_has_no_state() -> None:
     with pytest.raises(TypeError, match="generation A stores the owner's address"):
         generation_of("v1.0.1").generation.conntrack_state(b"\1")
+
+
+def test_a_stored_owner_counts_by_its_last_four_bytes() -> None:
+    generation = generation_of("v1.0.4").generation
+    owner = bytes.fromhex("fd000009000000000000000000000007")
+    same_end, other_end = bytes.fromhex("00" * 12 + "00000007"), bytes.fromhex("fd000009000000000000000001000007")
+
+    assert counts(generation, same_end, owner)
+    assert not counts(generation, other_end, owner)
+    assert counts(generation, owner + b"beyond the value", owner)
+    assert not counts(generation, owner[:15], owner)
+    assert counts(generation_of("v1.0.5").generation, b"", owner)
+
+
+@pytest.mark.parametrize(
+    ("version", "flow", "reply"),
+    [
+        ("v1.0.4", "0a140001 409c 0000 0a090807 bb01 06 00", "0a090807 bb01 0000 0a140001 409c 06 00"),
+        (
+            "v1.0.5",
+            "0a140001 409c 0000 0a090807 bb01 06 00 0a090807",
+            "0a090807 bb01 0000 0a140001 409c 06 00 0a090807",
+        ),
+        (
+            "v1.3.7",
+            "0a140001 409c 0000 0a090807 bb01 06 00 0a090807 04000000",
+            "0a090807 bb01 0000 0a140001 409c 06 00 0a090807 04000000",
+        ),
+    ],
+)
+def test_keys_of_a_flow_and_its_reply(version: str, flow: str, reply: str) -> None:
+    layout = generation_of(version).generation.conntrack_key[4]
+    owner = bytes([10, 9, 8, 7])
+    seen = Seen(bytes([10, 20, 0, 1]), owner, TCP, 40000, 443, 4)
+
+    assert bytes.fromhex(flow) == flow_key(layout, seen, owner)
+    assert bytes.fromhex(reply) == reply_key(layout, seen, owner)
+
+
+@pytest.mark.parametrize(
+    ("stored", "uses"),
+    [
+        (0, {0: "stale", 1: "hit", 3: "ignored"}),
+        (1, {0: "hit", 1: "rewritten", 3: "ignored"}),
+        (2, {0: "ignored", 1: "ignored", 3: "ignored"}),
+    ],
+)
+def test_use_of_a_stored_value_in_v12(stored: int, uses: dict[int, str]) -> None:
+    generation = generation_of("v1.2.0").generation
+
+    assert uses == {state: forward_use(generation, {0: state}, bytes([stored]), b"") for state in uses}

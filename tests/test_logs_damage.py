@@ -6,6 +6,7 @@ import io
 import json
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -339,6 +340,16 @@ def test_blocks_do_not_change_what_is_read(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert whole[:2] == pieces[:2]
     assert {**whole[2], "encoder": None} == {**pieces[2], "encoder": None}
+
+
+def test_every_event_stands_on_a_diagnostic_line() -> None:
+    text = ("\n".join(LINES * 3) + "\n").encode()
+
+    found = np.concatenate(list(log_reader.diagnostic_lines(Source("a.log", text), AGENT)))
+    read = [item for item in items(AGENT_LOG, text) if isinstance(item, Record) and item.kind == "log_event"]
+
+    assert {item.span.start for item in read} <= set(found["start"].tolist())
+    assert len(found) < text.count(b"\n")
 
 
 def test_flow_batches_stay_small() -> None:

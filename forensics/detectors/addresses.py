@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from forensics.context import Context
+    from forensics.evidence import Citation
     from forensics.keydiff import KeyDiff
     from forensics.podstate import MapState
     from forensics.policy_rules import Direction
@@ -25,22 +26,29 @@ _PLAIN = ("TCP", "UDP", "SCTP", "other protocols")
 
 
 def answer(
-    context: Context, make: Callable[[Context, KeyDiff], Finding | None], *, needs_whole: bool, all_clear: str
+    context: Context,
+    make: Callable[[Context, KeyDiff], Finding | None],
+    *,
+    needs_whole: bool,
+    all_clear: str,
+    clear_by_log: str,
 ) -> Answer:
-    """Ask `make` about both namespace maps; say what is missing where a map or the policies are."""
+    """Ask `make` about both namespace maps; say what is missing where a map is, or the policies and the log are."""
     known = context.intent.known
     findings: list[Finding] = []
     missing: list[Missing] = []
     reasons: list[str] = []
+    silent: list[str] = []
     for name in MAPS:
         state = context.dumped(name)
         if state is None:
             missing.append(collect.map_dump(context, name))
             reasons.append(f"no dump of {name}")
             continue
-        if not known.yes:
-            continue
         diff = context.key_diff(state)
+        if diff.unknown is not None:
+            silent.append(diff.unknown)
+            continue
         if needs_whole and diff.partial is not None:
             missing.append(collect.map_dump(context, name))
             reasons.append(f"{name}: {diff.partial}")
@@ -49,13 +57,17 @@ def answer(
             findings.append(finding)
     if findings:
         return found(findings)
-    if not known.yes:
-        if all(_empty(context, name) for name in MAPS) and not context.intent.selected:
-            return _unselected(context, missing, known.why)
-        return cannot_tell(known.why, collect.POLICIES, *missing)
-    if missing:
+    if known.yes and missing:
         return cannot_tell("; ".join(reasons), *missing)
-    return clean(all_clear if context.intent.selected else "no policy selects it: its maps hold nothing of a policy")
+    if known.yes:
+        return clean(
+            all_clear if context.intent.selected else "no policy selects it: its maps hold nothing of a policy"
+        )
+    if not silent and not missing:
+        return clean(f"by the agent log ({known.why}): {clear_by_log}")
+    if all(_empty(context, name) for name in MAPS):
+        return _unselected(context, missing, known.why)
+    return cannot_tell("; ".join(dict.fromkeys([known.why, *silent, *reasons])), collect.POLICIES, *missing)
 
 
 def _empty(context: Context, name: str) -> bool:
@@ -85,12 +97,15 @@ def direction_of(state: MapState) -> Direction:
     return "egress" if state.direction == "egress" else "ingress"
 
 
-def effects_of(context: Context, state: MapState, cidrs: Iterable[str]) -> dict[str, list[Effect]]:
-    """What the kernel does to each CIDR's own traffic beside what the policies ask."""
+def effects_of(context: Context, diff: KeyDiff, cidrs: Iterable[str]) -> dict[str, list[Effect]]:
+    """What the kernel does to each CIDR's own traffic beside what the policies ask, or the agent by its log."""
+    state = diff.state
     direction = direction_of(state)
-    paths = context.datapaths(direction)
-    expected = context.intent.expected(direction, ideal=True)
-    others = {entry.cidr for entry in state.entries} | set(expected.namespace.entries) | set(expected.cluster.entries)
+    paths = context.datapaths(direction, diff.wanted)
+    others = {entry.cidr for entry in state.entries} | {key.cidr for key in diff.missing}
+    if diff.wanted is None:
+        expected = context.intent.expected(direction, ideal=True)
+        others |= set(expected.namespace.entries) | set(expected.cluster.entries)
     cluster = context.dumped(f"cp_{direction}_map")
     if cluster is not None:
         others |= {entry.cidr for entry in cluster.entries}
@@ -100,13 +115,16 @@ def effects_of(context: Context, state: MapState, cidrs: Iterable[str]) -> dict[
     }  # a host prefix has no longer ones
 
 
-def verdict_text(effects: Iterable[Effect]) -> str:
-    """What the kernel does to packets of one CIDR, in words; differing answers by protocol and port."""
+def verdict_text(effects: Iterable[Effect], *, compared: bool = True) -> str:
+    """What the kernel does to packets of one CIDR, in words; differing answers by protocol and port.
+
+    `compared` adds what the policies say where that differs.
+    """
     parts: dict[str, list[str]] = {}
     for effect in effects:
         if effect.protocol in _PLAIN:
             text = answer_text(effect.kernel)
-            if effect.kind in ("wrongly-denied", "wrongly-allowed"):
+            if compared and effect.kind in ("wrongly-denied", "wrongly-allowed"):
                 text += f" (policy: {'allowed' if effect.wanted.action == 'OK' else 'denied'})"
             parts.setdefault(text, []).append(effect.traffic)
     if len(parts) == 1:
@@ -123,6 +141,12 @@ def wording(context: Context, effects: dict[str, list[Effect]]) -> tuple[list[st
         if texts := summary(mine, "wrongly-allowed"):
             allowed.append(f"{context.who(cidr)}: {', '.join(texts)}")
     return denied, allowed
+
+
+def refused(effects: Iterable[Effect]) -> bool:
+    """Whether the kernel lets nothing through that anybody sends."""
+    plain = [effect for effect in effects if effect.protocol in _PLAIN]
+    return bool(plain) and all(effect.kernel.action == "SHOT" for effect in plain)
 
 
 def impact_text(denied: list[str], allowed: list[str]) -> str:
@@ -154,7 +178,7 @@ def base(context: Context, diff: KeyDiff, detector: str, entries: list[str], num
     finding = Finding(
         detector=detector,
         severity="high",
-        confidence="certain" if context.node.agent_version and context.node.node_ip else "high",
+        confidence=_confidence(context, diff),
         node=context.node.id,
         pod_identifier=context.pod.identifier,
         pods=context.pod.titles(),
@@ -171,12 +195,29 @@ def base(context: Context, diff: KeyDiff, detector: str, entries: list[str], num
         cause=restart_aliasing.CAUSE if number == restart_aliasing.DEFECT else None,
     )
     finding.evidence.append(context.cite_dump(state, f"{context.full_name(state)} as dumped"))
+    finding.evidence += _cite_write(context, diff)
     if number == restart_aliasing.DEFECT:
         cluster = context.dumped(f"cp_{state.direction}_map")
         if cluster is not None:
             finding.since = restart_aliasing.since(context, cluster)
             finding.evidence += restart_aliasing.evidence(context, cluster)
     return finding
+
+
+def _confidence(context: Context, diff: KeyDiff) -> str:
+    if diff.by_log:
+        return "medium"
+    return "certain" if context.node.agent_version and context.node.node_ip else "high"
+
+
+def _cite_write(context: Context, diff: KeyDiff) -> list[Citation]:
+    """The first line of the write that is the yardstick, and its result."""
+    if diff.write is None:
+        return []
+    lines = [context.cite_event(diff.write.begin, f"the agent's last write of {diff.write.said}: its CIDRs follow")]
+    if diff.write.result is not None:
+        lines.append(context.cite_event(diff.write.result, "its result"))
+    return lines
 
 
 def _plain_remedy(context: Context, state: MapState) -> str:
@@ -194,14 +235,16 @@ def _plain_remedy(context: Context, state: MapState) -> str:
     )
 
 
-def drift_note(finding: Finding) -> None:
-    """Turn a finding into a note: the policy is younger than everything in the bundle."""
+def drift_note(finding: Finding, diff: KeyDiff) -> None:
+    """Turn a finding into a note: the policy is younger than everything in the bundle, or the write than the dump."""
     finding.severity = "info"
     finding.confidence = "medium"
     finding.cause = None
     finding.defect = None
     finding.mechanism = (
-        "A policy of these pods was written after the last sign of life in this bundle: drift, not a fault."
+        "The agent changed this at the very end of its log: the dump may have been taken before. Drift, not a fault."
+        if diff.by_log
+        else "A policy of these pods was written after the last sign of life in this bundle: drift, not a fault."
     )
     finding.remedy = "Nothing to mend. If the difference is still there minutes later, collect again."
     finding.references = []

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 def run(context: Context) -> Answer:
     """Every key the policies ask for and the map lacks."""
-    return addresses.answer(context, _make, needs_whole=True, all_clear="every address the policies list is in its map")
+    return addresses.answer(
+        context,
+        _make,
+        needs_whole=True,
+        all_clear="every address the policies list is in its map",
+        clear_by_log="every address of the agent's last write is in its map",
+    )
 
 
 def _make(context: Context, diff: KeyDiff) -> Finding | None:
@@ -32,23 +38,24 @@ def claim(context: Context, diff: KeyDiff, keys: list[MissingKey], detector: str
     number = addresses.frozen_by(context, diff) or (numbers.pop() if len(numbers) == 1 else None)
     entries = [key.cidr for key in keys]
     result = addresses.base(context, diff, detector, entries, number)
-    effects = addresses.effects_of(context, state, entries)
-    denied, allowed = addresses.wording(context, effects)
-    rows = [_row(context, diff, key, addresses.verdict_text(effects[key.cidr])) for key in keys]
+    effects = addresses.effects_of(context, diff, entries)
+    denied, allowed = addresses.wording(context, {c: e for c, e in effects.items() if c not in diff.unvalued})
+    denied += [
+        f"{context.who(cidr)}: whatever its rule admits, the log does not show its ports"
+        for cidr in entries
+        if cidr in diff.unvalued and addresses.refused(effects[cidr])
+    ]
+    rows = [
+        _row(context, diff, key, addresses.verdict_text(effects[key.cidr], compared=key.cidr not in diff.unvalued))
+        for key in keys
+    ]
     noun = "address" if len(keys) == 1 else "addresses"
-    result.title = f"{name}: {len(keys)} {noun} of the policies missing"
-    result.severity = "high" if denied or allowed else "low"
+    result.title = f"{name}: {len(keys)} {noun} of {'the agent log' if diff.by_log else 'the policies'} missing"
+    result.severity = "high" if denied or allowed else "medium" if diff.unvalued & set(entries) else "low"
     result.summary = " ".join(_sentences(context, diff, keys, denied, allowed))
     result.impact = addresses.impact_text(denied, allowed)
     result.details = {"entries": rows, "wrongly_denied": denied, "wrongly_allowed": allowed}
-    result.alternatives = [
-        {
-            "explanation": "the policies are younger than the dump",
-            "why_not": "they are: this is drift"
-            if all(key.drift for key in keys)
-            else "the policies are not newer than the last sign of life in the bundle, or the log shows them being written",
-        }
-    ]
+    result.alternatives = [_alternative(diff, keys)]
     names = {f"{s.namespace}/{s.endpoint}" for key in keys for s in (*key.expected.sources, *key.expected.excepted_by)}
     result.evidence += context.cite_policies(sorted(names), f"lists {', '.join(entries[:4])}")[:4]
     cluster = context.dumped(f"cp_{state.direction}_map")
@@ -58,8 +65,18 @@ def claim(context: Context, diff: KeyDiff, keys: list[MissingKey], detector: str
             context.cite_entry(cluster, stray.row, f"{stray.cidr} turned up in the other tier") for stray in strays
         ]
     if all(key.drift for key in keys):
-        addresses.drift_note(result)
+        addresses.drift_note(result, diff)
     return result
+
+
+def _alternative(diff: KeyDiff, keys: list[MissingKey]) -> dict[str, str]:
+    drift = all(key.drift for key in keys)
+    if diff.by_log:
+        why = "it is: this is drift" if drift else "the agent wrote these addresses earlier, or to another map"
+        return {"explanation": "the agent's last write is younger than the dump", "why_not": why}
+    settled = "the policies are not newer than the last sign of life in the bundle, or the log shows them being written"
+    why = "they are: this is drift" if drift else settled
+    return {"explanation": "the policies are younger than the dump", "why_not": why}
 
 
 def _sentences(
@@ -68,7 +85,8 @@ def _sentences(
     listed = ", ".join(context.who(key.cidr) for key in keys[:4]) + (
         f" and {len(keys) - 4} more" if len(keys) > 4 else ""
     )
-    out = [f"The policies list {listed}; {context.full_name(diff.state)} lacks {'it' if len(keys) == 1 else 'them'}."]
+    said = "The policies list" if diff.write is None else "By its log the agent last wrote"
+    out = [f"{said} {listed}; {context.full_name(diff.state)} lacks {'it' if len(keys) == 1 else 'them'}."]
     strays = [key.cidr for key in keys if key.in_other_tier]
     if strays:
         out.append(f"{len(strays)} of them turned up in the cluster-tier map instead.")
@@ -82,8 +100,10 @@ def _sentences(
         out.append(f"The kernel wrongly denies {'; '.join(denied[:4])}.")
     if allowed:
         out.append(f"The kernel WRONGLY ALLOWS {'; '.join(allowed[:4])}.")
-    if not denied and not allowed:
+    if not denied and not allowed and not diff.by_log:
         out.append("No verdict differs from what the policies ask at the moment.")
+    elif not denied and not allowed:
+        out.append("The log does not show which ports, so it is not known which verdicts differ.")
     if diff.frozen:
         out.append("The map is frozen: since the agent's restart its updates go to the cluster-tier map.")
     return out

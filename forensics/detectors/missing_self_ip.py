@@ -22,12 +22,21 @@ def run(context: Context) -> Answer:
         _make,
         needs_whole=True,
         all_clear="the own address of every pod here that its policies list is in its map",
+        clear_by_log="the own address of every pod here that the agent's last write lists is in its map",
     )
-    if result.outcome == "clean" and context.intent.selected and not _own(context):
+    if result.outcome == "clean" and _judged(context) and not _own(context):
         from forensics import collect
 
         return cannot_tell("no pod of it on this node is known by address", collect.PODS)
     return result
+
+
+def _judged(context: Context) -> bool:
+    """Whether there are addresses its maps should hold: policies select it, or the log shows them being written."""
+    if context.intent.known.yes:
+        return context.intent.selected
+    states = [state for name in addresses.MAPS if (state := context.dumped(name)) is not None]
+    return any(context.key_diff(state).write is not None for state in states)
 
 
 def _own(context: Context) -> dict[str, str]:

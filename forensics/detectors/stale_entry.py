@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def run(context: Context) -> Answer:
     """Every entry of the namespace maps that the policies do not ask for."""
-    return addresses.answer(context, _make, needs_whole=False, all_clear="every entry shown is asked for by a policy")
+    return addresses.answer(
+        context,
+        _make,
+        needs_whole=False,
+        all_clear="every entry shown is asked for by a policy",
+        clear_by_log="every entry shown is of the agent's last write",
+    )
 
 
 def _make(context: Context, diff: KeyDiff) -> Finding | None:
@@ -26,21 +32,25 @@ def _make(context: Context, diff: KeyDiff) -> Finding | None:
     entries = [key.entry.cidr for key in diff.stale]
     number = addresses.frozen_by(context, diff)
     result = addresses.base(context, diff, DETECTOR.id, entries, number)
-    effects = addresses.effects_of(context, state, entries)
+    effects = addresses.effects_of(context, diff, entries)
     denied, allowed = addresses.wording(context, effects)
     name = context.full_name(state)
     noun = "entry" if len(entries) == 1 else "entries"
-    result.title = f"{name}: {len(entries)} stale {noun} that no policy explains"
+    by = "the agent log does not list" if diff.by_log else "no policy explains"
+    result.title = f"{name}: {len(entries)} stale {noun} that {by}"
     result.severity = "high" if allowed or denied else "low"
     listed = ", ".join(context.who(cidr) for cidr in entries[:4])
     more = f" and {len(entries) - 4} more" if len(entries) > 4 else ""
-    parts = [f"{name} holds {listed}{more}, which no PolicyEndpoint of these pods lists."]
+    lacks = "the agent's last write does not list" if diff.by_log else "no PolicyEndpoint of these pods lists"
+    parts = [f"{name} holds {listed}{more}, which {lacks}."]
     if allowed:
         parts.append(f"The kernel WRONGLY ALLOWS {'; '.join(allowed[:4])}.")
     if denied:
         parts.append(f"The kernel wrongly denies {'; '.join(denied[:4])}.")
     if not allowed and not denied:
-        parts.append("No verdict differs from what the policies ask at the moment.")
+        parts.append(
+            f"No verdict differs from what {'the log asks' if diff.by_log else 'the policies ask'} at the moment."
+        )
     if diff.frozen:
         parts.append("The map is frozen: since the agent's restart deletes go to the cluster-tier map and fail.")
     result.summary = " ".join(parts)
@@ -53,18 +63,23 @@ def _make(context: Context, diff: KeyDiff) -> Finding | None:
         "wrongly_denied": denied,
         "wrongly_allowed": allowed,
     }
-    result.alternatives = [
-        {
-            "explanation": "a policy that is not in the input asks for it",
-            "why_not": context.intent.known.why + "; collect all namespaces (-A) to rule it out",
-        }
-    ]
+    result.alternatives = [_alternative(context, diff)]
     result.evidence = [
         context.cite_entry(state, key.entry.row, f"{key.entry.cidr} in {name}") for key in diff.stale[: addresses.CITED]
     ] + result.evidence[1:]
     if all(key.drift for key in diff.stale):
-        addresses.drift_note(result)
+        addresses.drift_note(result, diff)
     return result
+
+
+def _alternative(context: Context, diff: KeyDiff) -> dict[str, str]:
+    if diff.by_log:
+        why = "the counts of the last write fit the CIDRs it lists; collect the PolicyEndpoints to be certain"
+        return {"explanation": "lines of the agent's log are missing", "why_not": why}
+    return {
+        "explanation": "a policy that is not in the input asks for it",
+        "why_not": context.intent.known.why + "; collect all namespaces (-A) to rule it out",
+    }
 
 
 def _left_by_design(context: Context, diff: KeyDiff) -> bool:

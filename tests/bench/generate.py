@@ -80,6 +80,7 @@ def cluster_value(rules: list[tuple[int, int, int, int]]) -> bytes:
     return b"".join(struct.pack("<4I", *rule) for rule in rules).ljust(CLUSTER_SIZE, b"\0")
 
 
+POD_STATES = "key: 00 00 00 00  value: 00\nkey: 01 00 00 00  value: 01\nFound 2 elements\n"
 ALLOW_ALL = namespace_value([(254, 0, 0)])
 
 
@@ -92,7 +93,8 @@ def pools(dice: random.Random) -> tuple[list[list[tuple[int, int, int]]], list[b
         namespace.append([(dice.choice((6, 6, 17)), port, 0) for port in ports])
     cluster = []
     for _ in range(POOL):
-        count = dice.choice((1, 1, 2, 4, 24))
+        # a lone cluster rule can be read as a namespace rule too; two cannot
+        count = dice.choice((2, 2, 3, 4, 24))
         rules = [
             (dice.choice((6, 17)), dice.randrange(0, 1001) * 10 + dice.randrange(3), dice.randrange(1, 65_000), 0)
             for _ in range(count)
@@ -108,21 +110,21 @@ def addresses(dice: random.Random, count: int) -> list[tuple[int, ...]]:
     return sorted(found - {NODE_OCTETS})
 
 
-def endpoint(name: str, pod: str, address: str, sides: dict[str, list[Any]]) -> dict[str, Any]:
+def endpoint(name: str, space: str, pod: str, address: str, sides: dict[str, list[Any]]) -> dict[str, Any]:
     """A PolicyEndpoint (networking.k8s.aws/v1alpha1) that asks for exactly the entries of the pod's namespace maps."""
     names = {6: "TCP", 17: "UDP", 132: "SCTP"}
     spec: dict[str, Any] = {
         "podSelector": {"matchLabels": {"app": name}},
-        "podSelectorEndpoints": [{"name": pod, "namespace": "big", "podIP": address, "hostIP": NODE}],
+        "podSelectorEndpoints": [{"name": pod, "namespace": space, "podIP": address, "hostIP": NODE}],
         "podIsolation": ["Ingress", "Egress"],
-        "policyRef": {"name": name, "namespace": "big"},
+        "policyRef": {"name": name, "namespace": space},
     }
     for side, pairs in sides.items():
         spec[side] = [
             {"cidr": cidr, "ports": [{"protocol": names[protocol], "port": port} for protocol, port, _ in rules]}
             for cidr, rules in pairs
         ]
-    meta = {"name": f"{name}-x7k2p", "namespace": "big", "creationTimestamp": "2026-11-20T00:00:00Z"}
+    meta = {"name": f"{name}-x7k2p", "namespace": space, "creationTimestamp": "2026-11-20T00:00:00Z"}
     return {"apiVersion": "networking.k8s.aws/v1alpha1", "kind": "PolicyEndpoint", "metadata": meta, "spec": spec}
 
 
@@ -169,9 +171,10 @@ def _pods(writer: Writer, dice: random.Random, big: Big) -> list[dict[str, str]]
         mark = hashlib.sha256(b"%d" % number).hexdigest()
         name, address = f"app{number:03d}", f"10.100.{4 + number // 250}.{2 + number % 250}"
         pod = f"{name}-{mark[:9]}-{mark[9:14]}"
-        identifier = f"{name}-{mark[:9]}-big"
+        space = f"ns{number:03d}"
+        identifier = f"{name}-{mark[:9]}-{space}"
         pods.append({"name": pod, "ip": address, "identifier": identifier})
-        allocations.append(_allocation(pod, address, number))
+        allocations.append(_allocation(pod, space, address, number))
         sides: dict[str, list[Any]] = {}
         for side in ("ingress", "egress"):
             asked = [(octets, dice.choice(namespace)) for octets in addresses(dice, big.entries)]
@@ -189,14 +192,14 @@ def _pods(writer: Writer, dice: random.Random, big: Big) -> list[dict[str, str]]
                 big.truth["dump_bytes"] += len(text)
                 maps.append(f"Map Name:  {map_name}\nMap ID:  {map_id}\n")
             state = f"{side}_pod_state_map"
-            writer.text(f"maps/{identifier}_{state}.dump.txt", dump([(struct.pack("<I", 0), b"\0"), (struct.pack("<I", 1), b"\0")], {}).replace("key:\n", "key: ").replace("\nvalue:\n", "  value: "))  # fmt: skip  # noqa: E501
+            writer.text(f"maps/{identifier}_{state}.dump.txt", POD_STATES)
             programs.append(
                 f"PinPath:  /sys/fs/bpf/globals/aws/programs/{identifier}_handle_{side}\n"
                 f"Pod Identifier : {identifier}  Direction : {side} \nProg ID:  {5000 + map_id}\n"
                 f"Associated Maps -> \n{''.join(maps)}{'=' * 88}\n"
             )
         if number < FAULTY:
-            documents.append(endpoint(name, pod, address, sides))
+            documents.append(endpoint(name, space, pod, address, sides))
     writer.text("networking/ebpf-data.txt", "*** EBPF loaded data ***\n" + "".join(programs))
     writer.text("ipamd/ipam.json", json.dumps({"version": "vpc-cni-ipam/1", "allocations": allocations}))
     listed = {"apiVersion": "v1", "kind": "List", "items": documents}
@@ -213,14 +216,14 @@ def _planted(dice: random.Random, own: list[tuple[bytes, bytes]], big: Big, name
     return out
 
 
-def _allocation(pod: str, address: str, number: int) -> dict[str, Any]:
+def _allocation(pod: str, space: str, address: str, number: int) -> dict[str, Any]:
     return {
         "networkName": "aws-cni",
         "containerID": hashlib.sha256(pod.encode()).hexdigest(),
         "ifName": "eth0",
         "ipv4": address,
         "allocationTimestamp": START * 1_000_000_000 + number,
-        "metadata": {"k8sPodNamespace": "big", "k8sPodName": pod, "interfacesCount": 1},
+        "metadata": {"k8sPodNamespace": space, "k8sPodName": pod, "interfacesCount": 1},
     }
 
 
