@@ -48,6 +48,19 @@ def run(
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
     """Read, join, judge and write down. Raises UsageError and NothingReadable (forensics.problem)."""
+    case = read_case(inputs, overrides=overrides, budget=budget, progress=progress)
+    judged = judge(case)
+    return Report(document(case, judged), case, judged)
+
+
+def read_case(
+    inputs: Sequence[str],
+    *,
+    overrides: Overrides | None = None,
+    budget: Budget | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> Case:
+    """Read and join, without judging. Raises UsageError and NothingReadable (forensics.problem)."""
     bundle = read_bundle(inputs, budget, progress)
     if not any(artifact.identity.formats for artifact in bundle.artifacts):
         count = len(bundle.artifacts)
@@ -56,6 +69,4 @@ def run(
         raise NothingReadable(
             f"nothing readable in {', '.join(inputs)}: {what} {nor}; `npforensics formats` lists what is"
         )
-    case = build_case(bundle, overrides)
-    judged = judge(case)
-    return Report(document(case, judged), case, judged)
+    return build_case(bundle, overrides)

@@ -166,12 +166,28 @@ class Captured:
 
     def _inferred(self) -> Mapping[int, int] | None:
         node, intent = self.context.node, self.context.intent
+        if self._logged_without_state:
+            return None
         if intent.known.yes and (intent.selected or node.enforcing_mode is not None):
             return intent.pod_state()
         state = self.context.dumped(f"{self.direction}_map")
         if state is not None and state.entries and at_least(self.version, "v1.3.0"):
             return {0: 0, 1: 1}
         return None
+
+    @cached_property
+    def _logged_without_state(self) -> bool:
+        """Whether a flow line of the pods has tier ERROR: then an entry of the pod state map was missing."""
+        if not self.generation.tiers or not any(artifact.flows for artifact in self.context.node.group.own):
+            return False
+        import polars as pl
+
+        own = "dst" if self.direction == "ingress" else "src"
+        addresses = [pod.ip for pod in self.context.pod.pods if pod.ip and pod.local is not False]
+        lines = self.context.neighbours.flows.frame.filter(
+            pl.col("tier") == "ERROR", pl.col("direction") == self.direction, pl.col(own).is_in(addresses)
+        )
+        return lines.height > 0
 
     def _inference(self) -> str:
         intent = self.context.intent

@@ -207,14 +207,10 @@ def _node_ip_of_maps(node: Node) -> str | None:
     for pod in node.pods.values():
         for name in ("ingress_map", "egress_map"):
             state = pod.dumped(name)
-            if state is None or not state.entries or not state.whole:
+            if state is None or not state.count or not state.whole:
                 continue
-            slots = state.slots()
-            host = "/128" if len(state.entries[0].key) == 20 else "/32"
-            mine = {
-                entry.cidr for entry in state.entries
-                if entry.cidr.endswith(host) and [(s[0], s[2], s[3]) for s in slots[entry.row]] == [(254, 0, 0)]
-            }  # fmt: skip
+            mine = state.open_hosts()
+            state.forget()
             common = mine if common is None else common & mine
     if common is None or len(common) != 1:
         return None

@@ -61,6 +61,44 @@ def analyze(
 
 
 @app.command()
+def verdict(
+    inputs: Inputs,
+    pod: Annotated[str, typer.Option(help="The pod: NAMESPACE/NAME, its address, or the identifier in its pins.")] = "",
+    direction: Annotated[str, typer.Option(help="ingress or egress, as the pod sees it.")] = "",
+    peer: Annotated[str, typer.Option(help="The other end: an address, or NAMESPACE/NAME of a pod or service.")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Destination port.")] = 0,
+    protocol: Annotated[str, typer.Option(help="tcp, udp, sctp, icmp or a number.")] = "tcp",
+    sport: Annotated[int | None, typer.Option(min=0, max=65535, help="Source port: conntrack is asked too.")] = None,
+    matrix: Annotated[bool, typer.Option("--matrix", help="Instead of one flow: which pods can reach which.")] = False,
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+    output: Output = None,
+    agent_version: AgentVersion = None,
+    node_ip: NodeIp = None,
+) -> None:
+    """One flow: what the kernel does to it, what the policies ask, and why the two differ."""
+    _choice("--format", form, ("text", "json"))
+    from forensics.analysis import read_case
+    from forensics.case import Overrides
+    from forensics.flow_question import asked
+    from reports import reach_text, verdict_text
+    from reports.json_ import dumps
+
+    question = None if matrix else asked(pod, direction, peer, port, protocol, sport)
+    with _progress() as progress:
+        case = read_case(inputs, overrides=Overrides(_version(agent_version), _address(node_ip)), progress=progress)
+    if question is None:
+        from forensics.reach import reach
+
+        told, render = reach(case), reach_text.render
+    else:
+        from forensics.explain import explain
+
+        told, render = explain(case, question), verdict_text.render
+    _, width = _terminal(output)
+    _write(dumps(told) if form == "json" else render(told, width=width), output)
+
+
+@app.command()
 def decode(
     file: Annotated[str, typer.Argument(help="A dump, a log, a manifest or a paste; - for standard input.")],
     form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
@@ -78,6 +116,27 @@ def decode(
     else:
         _, width = _terminal(output)
         _write(table(decoded, width=width), output)
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="One case: an earlier moment, a node, a replica.")],
+    after: Annotated[str, typer.Argument(help="The other: a later moment, another node, another replica.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+    output: Output = None,
+    pod: Annotated[str | None, typer.Option(help="One pod only: NS/NAME, or its pod identifier.")] = None,
+    against: Annotated[str | None, typer.Option(help="With --pod: its partner in AFTER.")] = None,
+) -> None:
+    """Compare two cases: what the kernel now treats differently, which entries and findings came and went."""
+    _choice("--format", form, ("text", "json"))
+    from forensics.diff import run as compare
+    from reports.diff_text import render
+    from reports.json_ import dumps
+
+    with _progress() as progress:
+        document = compare(before, after, pod=pod, other=against, progress=progress)
+    color, width = _terminal(output)
+    _write(dumps(document) if form == "json" else render(document, color=color, width=width), output)
 
 
 @app.command()
@@ -109,12 +168,15 @@ def verify(
 
 
 @app.command()
-def formats(form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text") -> None:
-    """List what is read: every format, its versions, its limits, what it loses."""
+def formats(
+    name: Annotated[str | None, typer.Argument(help="One format's name, for its page.")] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+) -> None:
+    """List what is read: every format, its versions, its limits, what it loses; or the page of one."""
     _choice("--format", form, ("text", "json"))
     from forensics.listing import formats_json, formats_text
 
-    _write(formats_json() if form == "json" else formats_text(), None)
+    _write(formats_json() if form == "json" and name is None else formats_text(name), None)
 
 
 @app.command()

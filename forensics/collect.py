@@ -18,6 +18,12 @@ CLUSTER_POLICIES = Missing(
     "the ClusterPolicyEndpoints of the cluster",
     "kubectl get clusterpolicyendpoints -o yaml > clusterpolicyendpoints.yaml",
 )
+NETWORK_POLICIES = Missing(
+    "the NetworkPolicies of the cluster", "kubectl get networkpolicies -A -o yaml > networkpolicies.yaml"
+)
+CLUSTER_PODS = Missing("the pods of the cluster with their labels", "kubectl get pods -A -o yaml > pods.yaml")
+NAMESPACES = Missing("the namespaces with their labels", "kubectl get namespaces -o yaml > namespaces.yaml")
+SERVICES = Missing("the services of the cluster", "kubectl get services -A -o yaml > services.yaml")
 PODS = Missing("the pods of the node with their addresses", "cp /var/run/aws-node/ipam.json .")
 #: Where every pod of the cluster runs and which address it has.
 ALL_PODS = "kubectl get pods -A -o wide"

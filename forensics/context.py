@@ -12,7 +12,7 @@ from forensics.keydiff import key_diff
 from forensics.logdiff import log_diff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from forensics.case import Case, Node
     from forensics.keydiff import KeyDiff
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from forensics.neighbours import Neighbours
     from forensics.podstate import MapState, PodState
     from forensics.policy_rules import Direction
+    from forensics.tierjudge import Judgement
 
 #: Assumed pod state where no dump of it is at hand: policies are applied in the namespace tier, none in the cluster's.
 APPLIED: Mapping[int, int] = {0: 0, 1: 1}
@@ -32,6 +33,7 @@ class Context:
         """`neighbours` is shared by all pods of the node."""
         self.case, self.node, self.pod, self.neighbours = case, node, pod, neighbours
         self._key_diffs: dict[str, KeyDiff] = {}
+        self._judgements: dict[str, Judgement] = {}
 
     @cached_property
     def intent(self) -> Intent:
@@ -44,6 +46,14 @@ class Context:
             compare = key_diff if self.intent.known.yes else log_diff
             self._key_diffs[state.name] = compare(self, state)
         return self._key_diffs[state.name]
+
+    def judgement(self, state: MapState, judge: Callable[[Context, MapState], Judgement]) -> Judgement:
+        """Which entries of a map are misplaced; `judge` is asked once for each map of this identifier."""
+        if self.pod.maps.get(state.name) is not state:
+            return judge(self, state)
+        if state.name not in self._judgements:
+            self._judgements[state.name] = judge(self, state)
+        return self._judgements[state.name]
 
     def dumped(self, name: str) -> MapState | None:
         """A map of this identifier when a dump of it is at hand."""

@@ -17,7 +17,7 @@ from forensics.conntrack import counts, flow_key, forward_use, reply_key
 from forensics.generations import generation_of
 from forensics.packet import Packet, Unread, see, see_frame
 from forensics.prefixes import PrefixIndex, is_key
-from forensics.ruleset import DEFAULT_ALLOW, DEFAULT_DENY, evaluate_new_flow
+from forensics.ruleset import DEFAULT_ALLOW, DEFAULT_DENY, evaluate_new_flow, packet_classes
 from forensics.verdict_path import CONNTRACK_MAP, Consulted, Matched, Step, Verdict, established, looked_up, unread
 from formats import layouts
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from forensics.packet import Seen
     from forensics.ruleset import Decision
 
-__all__ = ["Datapath", "Matched", "Packet", "Step", "Verdict", "evaluate_new_flow"]
+__all__ = ["Datapath", "Matched", "Packet", "Step", "Verdict", "evaluate_new_flow", "packet_classes"]
 
 _RULE_MAPS = ("ingress_map", "egress_map", "cp_ingress_map", "cp_egress_map")
 

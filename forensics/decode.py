@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Said of a text whose last line has no line end and does not close what it opened: most texts cut by size end so.
 OPEN_END = "the text ends in the middle of a line: what its last record says may be cut"
+#: What the last line of JSON or of a markdown fence begins with, and what it ends with when nothing of it is missing.
+_BEGINS, _CLOSES = (b"{", b"}", b"[", b"]", b"`"), (b"}", b"]", b"`")
 #: Fields whose name the record's own kind takes.
 _RENAMED = {("k8s_object", "kind"): "object_kind", ("tc_filter", "kind"): "filter_kind"}
 
@@ -80,8 +82,9 @@ def _artifact_json(artifact: Artifact) -> dict[str, Any]:
 
 def end_notes(data: bytes | None) -> list[str]:
     """What can be said of the whole text; nothing of a text that is too large to be held."""
-    last = data.rstrip(b" \t")[-1:] if data else b""
-    return [OPEN_END] if last and last not in b"\r\n]}>`" else []
+    last = data[data.rfind(b"\n") + 1 :].strip() if data else b""
+    closed = last[:1] in _BEGINS and last[-1:] in _CLOSES
+    return [OPEN_END] if last and not closed else []
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def _pod(node: Node, pod: PodState, judged: Judged) -> dict[str, Any]:
                 "map_id": state.map_id,
                 "key_size": state.key_size,
                 "value_size": state.value_size,
-                "entries": len(state.entries) if state.view is not None else None,
+                "entries": state.count if state.view is not None else None,
                 "hidden": state.view.dump.hidden if state.view is not None else None,
                 "form": state.view.dump.form if state.view is not None else None,
                 "artifact": state.view.artifact.id if state.view is not None else None,

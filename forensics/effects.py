@@ -7,7 +7,9 @@ every packet (forensics.ruleset.packet_classes).
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.generations import generation_of
@@ -16,7 +18,7 @@ from forensics.ruleset import cluster_slots, evaluate_new_flow, namespace_slots,
 from formats.layouts import PROTOCOL_NAMES, TIER_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from forensics.generations import Generation
     from forensics.ruleset import Decision
@@ -84,7 +86,7 @@ class Datapaths:
         self.kernel = _side(kernel, kernel_state, family)
         self.wanted = _side(wanted, wanted_state, family)
 
-    def effects(self, cidr: str, others: Iterable[str] = ()) -> list[Effect]:
+    def effects(self, cidr: str, others: Iterable[str] | Others = ()) -> list[Effect]:
         """The answers for addresses of `cidr` that none of `others` (longer prefixes of either side) covers.
 
         Empty when every address of it is covered by longer prefixes.
@@ -150,19 +152,40 @@ def _fold(effects: Iterable[Effect]) -> Iterable[Effect]:
         yield last
 
 
-def representative(cidr: str, others: Iterable[str] = ()) -> bytes | None:
+class Others:
+    """CIDRs put in order once, to be asked about many times."""
+
+    def __init__(self, cidrs: Iterable[str]) -> None:
+        self._cidrs = cidrs
+
+    @cached_property
+    def _spans(self) -> dict[int, list[tuple[int, int]]]:
+        spans: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+        for text in self._cidrs:
+            network = ipaddress.ip_network(text)
+            first = int(network.network_address)
+            spans[network.version].append((first, first + network.num_addresses - 1))
+        return {version: sorted(found) for version, found in spans.items()}
+
+    def inside(self, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Iterator[tuple[int, int]]:
+        """(first, last) of each longer prefix inside a network, in order."""
+        spans = self._spans[network.version]
+        first = int(network.network_address)
+        last = first + network.num_addresses - 1
+        for at in range(bisect_left(spans, (first, 0)), bisect_right(spans, (last, last))):
+            if spans[at][1] - spans[at][0] < last - first:
+                yield spans[at]
+
+
+def representative(cidr: str, others: Iterable[str] | Others = ()) -> bytes | None:
     """A packed address inside `cidr` and outside every longer prefix of `others`; None when there is none."""
     network = ipaddress.ip_network(cidr)
-    inside: list[tuple[int, int]] = []
-    for text in others:
-        other = ipaddress.ip_network(text)
-        if other.version == network.version and other.prefixlen > network.prefixlen and other.subnet_of(network):  # type: ignore[arg-type]
-            inside.append((int(other.network_address), int(other.broadcast_address)))
     number = int(network.network_address)
-    for first, last in sorted(inside):
-        if number < first:
-            break
-        number = max(number, last + 1)
+    if network.num_addresses > 1:
+        for first, last in (others if isinstance(others, Others) else Others(others)).inside(network):
+            if number < first:
+                break
+            number = max(number, last + 1)
     if number > int(network.broadcast_address):
         return None
     return number.to_bytes(network.max_prefixlen // 8, "big")

@@ -52,6 +52,8 @@ def judge(case: Case) -> Judged:
                 _orphan(node.pods[identifier], answer)
                 judged.outcomes.append(Outcome(detector.id, node.id, identifier, answer))
                 judged.findings += answer.findings
+            for state in node.pods[identifier].maps.values():
+                state.forget()
     _order(judged.findings)
     return judged
 

@@ -7,6 +7,7 @@ An answer is always given: `told`, or `cannot-tell` with what is missing and the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from forensics import collect
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from forensics.case import Case
     from forensics.datapath import Verdict
-    from forensics.finding import Missing
+    from forensics.finding import Finding, Missing
     from forensics.flow_question import Question, Subject
 
 TOLD, CANNOT_TELL = "told", "cannot-tell"
@@ -40,8 +41,6 @@ _UNASKED = {True: "the conntrack map was not dumped", False: "no source port was
 
 def explain(case: Case, question: Question) -> dict[str, Any]:
     """The answer to a question as plain values (docs/verdict.md). Raises UsageError for a question without sense."""
-    if question.number(4) in WITH_PORTS and question.port == 0:
-        raise UsageError("--port is needed: TCP, UDP and SCTP rules name ports")
     subject = find_pod(case, question.pod)
     if isinstance(subject, Lost):
         return _unanswered(question, subject.why, subject.missing)
@@ -75,17 +74,25 @@ def _answer(case: Case, question: Question, subject: Subject, peer: Peer, contex
     compared = Compared(context, question.direction, told.verdict, wanted)
     out["differs"] = differs(compared)
     same = (told.verdict.action, told.verdict.tier) == (wanted.action, wanted.tier)
-    out["why"] = why(compared, [] if same else judge(case).findings)
+    out["why"] = why(compared, [] if same else _findings(case, subject))
     return out
 
 
+def _findings(case: Case, subject: Subject) -> list[Finding]:
+    """The engine's findings about the one pod identifier: judging a whole node takes its time."""
+    alone = replace(subject.node, pods={subject.pod.identifier: subject.pod})
+    return judge(replace(case, nodes=[alone])).findings
+
+
 def _policy(out: dict[str, Any], context: Context, question: Question, packet: Packet) -> Verdict | None:
-    """Fill in the policies' half; None where they are not known."""
+    """Fill in the policies' half; None where they are not known. An admin rule decides whatever the others say."""
     intent = context.intent
-    if not intent.known.yes:
+    if not intent.known.yes and not context.node.has("ClusterPolicyEndpoint"):
         return None
     wanted = Wanted(context, question.direction)
     verdict = wanted.verdict(packet)
+    if not intent.known.yes and not verdict.matched.reason.startswith("admin"):
+        return None
     rules = [{"policy": by.policy, "endpoint": by.endpoint, "rule": by.rule} for by in wanted.by(verdict, packet)]
     told = verdict_values(verdict)
     steps = [step for step in told["steps"] if step["map"] != CONNTRACK_MAP]

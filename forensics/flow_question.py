@@ -48,6 +48,19 @@ class Question:
         raise UsageError(f"--protocol {self.protocol}: not tcp, udp, sctp, icmp or a number up to 255")
 
 
+def asked(pod: str, direction: str, peer: str, port: int, protocol: str, sport: int | None) -> Question:
+    """A question from the words of a command line. Raises UsageError for one without sense."""
+    for option, value in (("--pod", pod), ("--direction", direction), ("--peer", peer)):
+        if not value:
+            raise UsageError(f"{option} is needed: a flow is asked by --pod, --direction, --peer and --port")
+    if direction not in ("ingress", "egress"):
+        raise UsageError(f"--direction {direction}: not one of ingress, egress")
+    question = Question(pod, "egress" if direction == "egress" else "ingress", peer, port, protocol, sport)
+    if question.number(4) in WITH_PORTS and port == 0:
+        raise UsageError("--port is needed: TCP, UDP and SCTP rules name ports")
+    return question
+
+
 class Subject(NamedTuple):
     """The pod that is asked about. `ref` and `address` are None where only its identifier is known."""
 

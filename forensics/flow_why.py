@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from forensics.podstate import MapState
     from forensics.policy_rules import Direction
 
-NOTHING = "Nothing: the kernel does what the policies ask"
+NOTHING = "Nothing differs: the kernel does what the policies ask"
 _NOT_OF_MAPS = "unexplained-flow"
 _MATCHED_REPLY = "The packet answers a tracked flow: replies pass without a look at any rule, as they should"
 _SLOTS = 24
@@ -43,7 +43,7 @@ def differs(compared: Compared) -> bool:
 
 
 def why(compared: Compared, findings: list[Finding]) -> str:
-    """One paragraph. `findings` are those of the engine, for the whole case."""
+    """One paragraph. `findings` are those of the engine."""
     kernel, policy = compared.kernel, compared.policy
     if kernel.matched.reason == "conntrack-reverse":
         return _MATCHED_REPLY
@@ -75,6 +75,7 @@ def _causes(compared: Compared) -> Iterator[str]:
         yield from _namespace_entry(compared)
     elif compared.policy.matched.reason.startswith(("admin", "baseline")):
         yield _lacking_cluster_entry(compared)
+        yield from _cluster_rules_here(compared)
     elif reason.startswith("default"):
         yield from _pod_state(compared)
         yield from _namespace_entry(compared)
@@ -126,12 +127,21 @@ def _namespace_entry(compared: Compared) -> Iterator[str]:
         cause = " (frozen map: since the agent's restart its updates go to the cluster-tier map)" if frozen else ""
         yield f"missing entry: the policies ask for {wanted} and {name} lacks it{cause}"
     elif found is not None and found not in expected:
-        if any(item.entry.cidr == found for item in judge_namespace(context, state).misplaced):
-            yield f"misplaced entry: {found} in {name} holds rules of a cluster policy, whose action is lost here"
-        else:
+        misplaced = list(_cluster_rules_here(compared))
+        yield from misplaced
+        if not misplaced:
             yield f"stale entry: {found} in {name} is asked for by no policy at hand"
     elif found is not None and found == wanted:
         yield _other_slots(compared, state, found)
+
+
+def _cluster_rules_here(compared: Compared) -> Iterator[str]:
+    """The namespace entry that decided, where it holds the rules of a cluster policy."""
+    state = compared.context.dumped(f"{compared.direction}_map")
+    found = _cidr(compared.kernel.matched.namespace_key)
+    if state is not None and found in {item.entry.cidr for item in judge_namespace(compared.context, state).misplaced}:
+        name = compared.context.full_name(state)
+        yield f"misplaced entry: {found} in {name} holds rules of a cluster policy, whose action is lost here"
 
 
 def _other_slots(compared: Compared, state: MapState, cidr: str) -> str:
@@ -176,7 +186,7 @@ def _named(compared: Compared, findings: list[Finding]) -> str:
     ]
     if not mine:
         return ""
-    texts = [f"{each.id} {each.detector}" + (f" ({each.defect})" if each.defect else "") for each in mine]
+    texts = [f"{each.detector} in {each.map}" + (f" ({each.defect})" if each.defect else "") for each in mine]
     return f"Findings: {', '.join(texts)}"
 
 

@@ -79,16 +79,6 @@ class Generation:
         """Whether the program has cluster policy maps, tiers and the pod state at the end (v1.3.0 and later)."""
         return 1 in self.pod_state_keys
 
-    @property
-    def has_owner(self) -> bool:
-        """Whether the conntrack key carries the pod's own address (v1.0.5 and later)."""
-        return _has(self.conntrack_key[4], "owner")
-
-    @property
-    def has_ifindex(self) -> bool:
-        """Whether the conntrack key carries the interface (v1.3.7 and later)."""
-        return _has(self.conntrack_key[4], "ifindex")
-
     def conntrack_bytes(self, state: int, owner: bytes) -> bytes:
         """The value the program writes for a flow. Of a value with a time in it the time is 0: it is not known."""
         if self.conntrack_value is None:
@@ -101,10 +91,6 @@ class Generation:
         if self.conntrack_value is None:
             raise TypeError(f"generation {self.letter} stores the owner's address, not a state")
         return int.from_bytes(value[: self.conntrack_value.state.sizeof()], "little")
-
-
-def _has(layout: Construct[Any, Any], field: str) -> bool:
-    return any(part.name == field for part in layout.subcons)
 
 
 def _group(letter: str, measured: str | None, tags: str, **differs: Any) -> Generation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from formats import FORMATS
+from formats.bpftool_frame import condensed
 
 if TYPE_CHECKING:
     from formats.base import Format, Score
@@ -32,7 +33,8 @@ class Identity(NamedTuple):
 
 def identify(head: bytes, path: str) -> Identity:
     """Ask every format about the head of a source. An exclusive winner reads alone; line formats read together."""
-    asked = [(form, form.sniff(head, path)) for form in FORMATS]
+    shown = condensed(head)
+    asked = [(form, form.sniff(shown, path)) for form in FORMATS]
     ranked = sorted((pair for pair in asked if pair[1].value > 0), key=lambda pair: -pair[1].value)
     scores = tuple((form.name, score) for form, score in ranked)
     claims = [form for form, score in ranked if score.value >= CLAIM]

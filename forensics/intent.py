@@ -85,10 +85,9 @@ class Intent:
             return Known(True, f"agent {node.agent_version} has no cluster tier")
         if node.has("ClusterPolicyEndpoint"):
             return Known(True, "ClusterPolicyEndpoints are in the input")
-        events = node.story.events
-        started = any(event.name in ("agent-start", "manager-start") for event in events)
-        seen = any(event.name in ("reconcile", "rule-count") and event.get("cluster") for event in events)
-        if started and not seen:
+        story = node.story
+        started = any(story.events[row].name in ("agent-start", "manager-start") for row in story.starts)
+        if started and not story.cluster_policies:
             return Known(True, "the agent log goes back to a start of the agent and has no cluster policy in it")
         return Known(False, "no ClusterPolicyEndpoint is in the input")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from forensics.defects import defect
 from forensics.detectors import DETECTORS
+from forensics.format_page import page, samples
 from forensics.problem import UsageError
 from formats import FORMATS
 
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from forensics.detectors.base import Detector
 
 
-def formats_text() -> str:
-    """Every format: name, title, versions."""
+def formats_text(wanted: str | None = None) -> str:
+    """Every format: name, title, versions; or one in full. Raises UsageError for a name that is none."""
+    if wanted is not None:
+        form = next((form for form in FORMATS if form.name == wanted), None)
+        if form is None:
+            raise UsageError(f"no format {wanted!r}: known are {', '.join(form.name for form in FORMATS)}")
+        return page(form, samples().get(form.name))
     width = max((len(form.name) for form in FORMATS), default=0)
     rows = [
         f"{form.name:<{width}}  {form.title}" + (f" [{form.versions}]" if form.versions else "") for form in FORMATS

@@ -124,6 +124,8 @@ class LogStory:
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
     #: the places of the events that show a start of the agent
     starts: list[int] = field(default_factory=list)
+    #: a line speaks of cluster policies
+    cluster_policies: bool = False
     first_ts: str | None = None
     last_ts: str | None = None
     last_ns: int | None = None
@@ -187,9 +189,11 @@ def _collect(story: LogStory) -> None:
             _identify(story, event)
         elif name == "rule-count":
             cluster_rules = bool(event.get("cluster"))
+            story.cluster_policies |= cluster_rules
         elif name == "map-update-begin":
             writes.begin(MapWrite(str(event.get("map_name")), None, event, cluster_rules=cluster_rules, row=row))
         else:
+            story.cluster_policies |= name == "reconcile" and bool(event.get("cluster"))
             writes.grow(event)
         evaluations.take(row, event)
     writes.end()

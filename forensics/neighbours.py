@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from forensics.log_changes import changes_of
 from forensics.strides import read_both
 from formats import layouts
+from formats.address import cidr_of_key
 
 if TYPE_CHECKING:
     from forensics.case import Node
+    from forensics.controller_stage import Stage
     from forensics.flow_rows import FlowRows
     from forensics.log_changes import LogChanges
+    from forensics.podstate import MapState
 
 HEAD = layouts.NAMESPACE_VALUE_SIZE
 TAIL = layouts.CLUSTER_VALUE_SIZE - layouts.NAMESPACE_VALUE_SIZE
@@ -32,6 +36,15 @@ class Tail(NamedTuple):
     source: str | None
 
 
+def _hashes(heads: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """One number for each row of uint8[n, 96]: equal rows have equal numbers."""
+    words = np.ascontiguousarray(heads).view("<u4")
+    mixed = np.zeros(len(words), np.uint64)
+    for column in range(words.shape[1]):
+        mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + words[:, column]
+    return mixed
+
+
 class Neighbours:
     """What is computed once for all pods of a node."""
 
@@ -46,26 +59,49 @@ class Neighbours:
         return flow_rows(self._node)
 
     @cached_property
+    def controller(self) -> Stage:
+        """The policies beside their PolicyEndpoints."""
+        from forensics.controller_stage import Stage
+
+        return Stage(self._node)
+
+    @cached_property
     def changes(self) -> LogChanges:
         """When the log says that something was changed."""
         return changes_of(self._node.story)
 
     @cached_property
-    def _places(self) -> dict[bytes, str]:
-        """The first 96 bytes of every rule value of the node -> where it stands."""
-        places: dict[bytes, str] = {}
+    def _heads(self) -> tuple[np.ndarray[Any, Any], list[tuple[int, str, MapState]]]:
+        """A hash of the first 96 bytes of every rule value of the node, and (first row, map, state) of each map."""
+        hashes: list[np.ndarray[Any, Any]] = []
+        maps: list[tuple[int, str, MapState]] = []
+        total = 0
         node = self._node
         for identifier in sorted(node.pods):
             for name in ("ingress_map", "egress_map", "cp_ingress_map", "cp_egress_map"):
                 state = node.pods[identifier].dumped(name)
-                if state is None or state.view is None or not state.view.raw:
+                if state is None or state.view is None or state.view.dump.values is None:
                     continue
-                for entry in state.entries:
-                    value = state.value(entry.row)
-                    if value is not None and any(value[:TAIL]):
-                        places.setdefault(value[:TAIL], f"{identifier}_{name} {entry.cidr}")
+                if state.view.dump.values.shape[1] < TAIL:
+                    continue
+                hashes.append(_hashes(state.view.dump.values[:, :TAIL]))
+                maps.append((total, f"{identifier}_{name}", state))
+                total += len(hashes[-1])
+        return np.concatenate([np.zeros(0, np.uint64), *hashes]), maps
 
-        return places
+    def _place(self, head: bytes) -> str | None:
+        """The first map and key of the node whose value begins with these 96 bytes; None when there is none."""
+        if len(head) < TAIL or not any(head):
+            return None
+        hashes, maps = self._heads
+        wanted = _hashes(np.frombuffer(head, np.uint8).reshape(1, -1))[0]
+        for at in np.flatnonzero(hashes == wanted).tolist():
+            first, name, state = maps[bisect_right(maps, at, key=lambda item: item[0]) - 1]
+            value = state.value(at - first)
+            if value is not None and value[:TAIL] == head:
+                key = state.key(at - first)
+                return f"{name} {cidr_of_key(key) or key.hex()}"
+        return None
 
     def tail(self, value: bytes) -> Tail:
         """What trails the first 288 bytes of a 384-byte value."""
@@ -74,7 +110,7 @@ class Neighbours:
             return Tail("zeros", rest.hex(), None)
         if rest == value[:TAIL]:
             return Tail("the same rules again", rest.hex(), "the entry itself")
-        place = self._places.get(rest)
+        place = self._place(rest)
         words = np.frombuffer(rest.ljust(HEAD, b"\0"), "<u4").reshape(1, -1)
         sane = bool(read_both(words, np.ones(words.shape, bool)).namespace.sane[0])
         if sane and words[0][0] == layouts.PROTOCOL_ANY and not words[0][1:].any():

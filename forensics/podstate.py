@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from formats import layouts
 from formats.address import cidr_of_key
-from formats.base import Span
+from formats.base import SLOT_DTYPE, Span
 from formats.mapview import slots_at_stride, slots_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from forensics.artifact import Artifact
     from formats.base import MapDump
 
@@ -67,6 +70,8 @@ class MapState:
     view: MapView | None = None
     disagreements: list[str] = field(default_factory=list)
     _entries: list[Entry] | None = None
+    _slots: SlotRows | None = None
+    _cidrs: set[str] | None = None
 
     @property
     def direction(self) -> str:
@@ -82,15 +87,20 @@ class MapState:
     def entries(self) -> list[Entry]:
         """Entries of the deciding view in dump order; empty without one."""
         if self._entries is None:
-            self._entries = []
-            if self.view is not None:
-                dump = self.view.dump
-                known = dump.value_known
-                for row in range(dump.count):
-                    key = dump.keys[row].tobytes()
-                    sure = known is None or bool(known[row])
-                    self._entries.append(Entry(cidr_of_key(key) or key.hex(), row, key, sure))
+            self._entries = [] if self.view is None else list(_entries(self.view.dump))
         return self._entries
+
+    def entry(self, row: int) -> Entry:
+        """One entry of the deciding view."""
+        if self._entries is not None:
+            return self._entries[row]
+        assert self.view is not None
+        key, known = self.key(row), self.view.dump.value_known
+        return Entry(cidr_of_key(key) or key.hex(), row, key, known is None or bool(known[row]))
+
+    def forget(self) -> None:
+        """Let go of what was made from the dump's arrays; it is made again when somebody asks."""
+        self._entries = self._slots = self._cidrs = None
 
     @property
     def whole(self) -> bool:
@@ -100,17 +110,52 @@ class MapState:
         dump = self.view.dump
         return dump.complete and dump.hidden == 0
 
+    @property
+    def count(self) -> int:
+        """Number of entries of the deciding view."""
+        return self.view.dump.count if self.view is not None else 0
+
+    def open_hosts(self) -> set[str]:
+        """CIDRs of single hosts whose value is one allow-all slot and nothing else, as the tier reads it."""
+        if self.view is None or not self.count:
+            return set()
+        size = self.view.dump.keys.shape[1]
+        host = "/128" if size == layouts.LPM_KEY_SIZES[6] else "/32"
+        slots = self.slots()
+        rows = slots.lone(layouts.PROTOCOL_ANY)
+        return {cidr for row in rows if (cidr := self.entry(row).cidr).endswith(host)}
+
     def span(self, row: int) -> Span:
         """Where an entry stands in the deciding view's artifact."""
         assert self.view is not None
         where = self.view.dump.spans[row]
         return Span(*(int(where[name]) for name in ("start", "end", "first_line", "last_line")))
 
+    @property
+    def cidrs(self) -> set[str]:
+        """CIDRs of all entries."""
+        if self._cidrs is None:
+            self._cidrs = {entry.cidr for entry in self.entries}
+        return self._cidrs
+
+    @property
+    def prefix_lengths(self) -> list[int]:
+        """The prefix lengths that occur."""
+        if self.view is None or self.view.dump.keys.shape[1] not in layouts.LPM_KEY_SIZES.values():
+            return []
+        return np.unique(np.ascontiguousarray(self.view.dump.keys[:, :4]).view("<u4")).tolist()
+
+    def key(self, row: int) -> bytes:
+        """The key bytes of an entry."""
+        assert self.view is not None
+        return bytes(self.view.dump.keys[row].tobytes())
+
     def value(self, row: int) -> bytes | None:
         """The value bytes of an entry; None where only text is known."""
-        if self.view is None or self.view.dump.values is None or not self.entries[row].known:
+        if self.view is None or self.view.dump.values is None:
             return None
-        return bytes(self.view.dump.values[row].tobytes())
+        known = self.view.dump.value_known
+        return None if known is not None and not known[row] else bytes(self.view.dump.values[row].tobytes())
 
     def words(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """(uint32[n, w] words of every value, bool[n, w] which of them are known).
@@ -135,7 +180,9 @@ class MapState:
             return {}
         dump = self.view.dump
         if dump.values is not None:
-            return {entry.key: dump.values[entry.row].tobytes() for entry in self.entries if entry.known}
+            size = dump.values.shape[1]
+            packed = dump.values.tobytes()
+            return {e.key: packed[e.row * size : (e.row + 1) * size] for e in self.entries if e.known}
         words, known = self.words()
         stride = 4 if self.tier == "cluster" else 3
         filled = np.where(known, words, 0).astype("<u4")
@@ -143,22 +190,54 @@ class MapState:
         filled[:, ::stride][unknown_protocol] = UNKNOWN_PROTOCOL
         return {entry.key: filled[entry.row].tobytes() for entry in self.entries if entry.known}
 
-    def slots(self) -> dict[int, list[tuple[int, int, int, int]]]:
+    def slots(self) -> SlotRows:
         """{row: [(protocol, priority, start, end)]} of non-zero slots as the map's own tier reads them."""
-        if self.view is None:
-            return {}
-        dump = self.view.dump
-        if dump.values is not None:
-            stride = layouts.CLUSTER_STRIDE if self.tier == "cluster" else layouts.NAMESPACE_STRIDE
-            table = slots_at_stride(dump.values, stride)
+        if self._slots is None:
+            self._slots = SlotRows(self.view.dump if self.view is not None else None, cluster=self.tier == "cluster")
+        return self._slots
+
+
+class SlotRows(Mapping[int, list[tuple[int, int, int, int]]]):
+    """The non-zero slots of a dump by row, made into objects row by row and only when asked for."""
+
+    def __init__(self, dump: MapDump | None, *, cluster: bool) -> None:
+        self._count = dump.count if dump is not None else 0
+        if dump is None:
+            table = np.zeros(0, SLOT_DTYPE)
+        elif dump.values is not None:
+            table = slots_at_stride(dump.values, layouts.CLUSTER_STRIDE if cluster else layouts.NAMESPACE_STRIDE)
         else:
             table = slots_of(dump)
-        out: dict[int, list[tuple[int, int, int, int]]] = {row: [] for row in range(dump.count)}
-        for slot in table:
-            out[int(slot["entry"])].append(
-                (int(slot["protocol"]), int(slot["priority"]), int(slot["start_port"]), int(slot["end_port"]))
-            )
-        return out
+        # a text form lists slots as they were printed: entries that stand twice need not be in order
+        self._table = table[np.argsort(table["entry"], kind="stable")]
+        self._bounds = np.searchsorted(self._table["entry"], np.arange(self._count + 1))
+
+    def __getitem__(self, row: int) -> list[tuple[int, int, int, int]]:
+        if not 0 <= row < self._count:
+            raise KeyError(row)
+        mine = self._table[self._bounds[row] : self._bounds[row + 1]]
+        return [(protocol, priority, start, end) for _, _, protocol, priority, start, end in mine.tolist()]
+
+    def lone(self, protocol: int) -> list[int]:
+        """Rows with one slot only, which names this protocol and no port."""
+        single = np.flatnonzero(np.diff(self._bounds) == 1)
+        slots = self._table[self._bounds[:-1][single]]
+        wanted = (slots["protocol"] == protocol) & (slots["start_port"] == 0) & (slots["end_port"] == 0)
+        return [int(row) for row in single[wanted]]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._count))
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def _entries(dump: MapDump) -> Iterator[Entry]:
+    size = dump.keys.shape[1]
+    packed = dump.keys.tobytes()
+    keys = [packed[at : at + size] for at in range(0, size * dump.count, size)] if size else [b""] * dump.count
+    known = [True] * dump.count if dump.value_known is None else dump.value_known.tolist()
+    return map(Entry, [cidr_of_key(key) or key.hex() for key in keys], range(dump.count), keys, known)
 
 
 def text_words(dump: MapDump, *, cluster: bool) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

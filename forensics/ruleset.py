@@ -32,8 +32,8 @@ DENY, ALLOW, PASS = 0, 1, 2
 TIER_ERROR, TIER_ADMIN, TIER_NAMESPACE, TIER_BASELINE, TIER_DEFAULT = range(5)
 #: MAX_RULE_PRIORITY of the program: where both candidates start, together with PASS.
 PRIORITY_NONE = 65536
-#: GET_CT_VAL: (network policy state, cluster policy state) -> conntrack value; 7 for every pair not listed.
-_STATE_PAIRS = {(1, 1): 2, (1, 2): 3, (1, 0): 4, (0, 1): 5, (0, 2): 6, (0, 0): 7}
+#: GET_CT_VAL: (network policy state, cluster policy state) -> conntrack value; 7 for (0, 0) and every other pair.
+_STATE_PAIRS = {(1, 1): 2, (1, 2): 3, (1, 0): 4, (0, 1): 5, (0, 2): 6}
 _PAIR_OTHER = 7
 
 #: Every `Decision.reason`; those of conntrack and of unread packets are added by the datapath.

@@ -43,6 +43,16 @@ def read_both(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Strid
 
     The namespace reading looks at the first 288 bytes only: what trails them is not part of a namespace value.
     """
+    if len(words) > 1 and words.shape[1] and known.all():
+        # few rule sets are behind many entries: each distinct value is read once
+        rows = np.ascontiguousarray(words, "<u4").view(np.dtype((np.void, 4 * words.shape[1]))).ravel()
+        _, first, back = np.unique(rows, return_index=True, return_inverse=True)
+        distinct = _both(words[first], known[first])
+        return Strides(*(Reading(reading.sane[back], reading.used[back]) for reading in distinct))
+    return _both(words, known)
+
+
+def _both(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Strides:
     return Strides(
         _reading(words[:, :_NAMESPACE_WORDS], known[:, :_NAMESPACE_WORDS], 3),
         _reading(words, known, 4),

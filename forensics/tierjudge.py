@@ -47,15 +47,20 @@ class Judgement(NamedTuple):
 
 def judge_cluster(context: Context, state: MapState) -> Judgement:
     """Which entries of a cluster map hold namespace rules."""
-    entries = [entry for entry in state.entries if entry.known]
-    if not entries:
+    return context.judgement(state, _judge_cluster)
+
+
+def _judge_cluster(context: Context, state: MapState) -> Judgement:
+    rows = _known_rows(state)
+    if not len(rows):
         return Judgement([], [], 0)
     words, known = state.words()
     readings = read_both(words, known)
-    rows = np.array([entry.row for entry in entries])
     namespace, cluster = readings.namespace.sane[rows], readings.cluster.sane[rows]
-    misplaced = [Misplaced(e, STRIDE) for e, n, c in zip(entries, namespace, cluster, strict=True) if n and not c]
-    both = [e for e, n, c in zip(entries, namespace, cluster, strict=True) if n and c]
+    misplaced = [Misplaced(state.entry(row), STRIDE) for row in rows[namespace & ~cluster].tolist()]
+    both = [state.entry(row) for row in rows[namespace & cluster].tolist()]
+    if not both:
+        return Judgement(misplaced, [], len(rows))
     unclear: list[Entry] = []
     surroundings = _Surroundings(context, state, bool(misplaced), words)
     for entry in both:
@@ -65,7 +70,15 @@ def judge_cluster(context: Context, state: MapState) -> Judgement:
         elif undecided:
             unclear.append(entry)
     misplaced.sort(key=lambda item: item.entry.row)
-    return Judgement(misplaced, unclear, len(entries))
+    return Judgement(misplaced, unclear, len(rows))
+
+
+def _known_rows(state: MapState) -> np.ndarray[Any, Any]:
+    """The rows of a dump whose values are known."""
+    if state.view is None:
+        return np.zeros(0, np.intp)
+    dump = state.view.dump
+    return np.arange(dump.count) if dump.value_known is None else np.flatnonzero(dump.value_known)
 
 
 class _Surroundings:
@@ -106,31 +119,32 @@ def _namespace_heads(context: Context, direction: str) -> set[bytes]:
     state = context.dumped(f"{direction}_map")
     if state is None or state.view is None or state.view.dump.values is None:
         return set()
-    return {value for entry in state.entries if (value := state.value(entry.row)) is not None}
+    values = state.view.dump.values[_known_rows(state)]
+    return {value.tobytes() for value in np.unique(values, axis=0)} if len(values) else set()
 
 
 def judge_namespace(context: Context, state: MapState) -> Judgement:
     """Which entries of a namespace map hold cluster rules: 16-byte bytes, or cluster policies' CIDRs (KB-115)."""
-    entries = [entry for entry in state.entries if entry.known]
-    if not entries:
+    return context.judgement(state, _judge_namespace)
+
+
+def _judge_namespace(context: Context, state: MapState) -> Judgement:
+    rows = _known_rows(state)
+    if not len(rows):
         return Judgement([], [], 0)
     words, known = state.words()
     readings = read_both(words, known)
-    misplaced: list[Misplaced] = []
-    rest: list[Entry] = []
-    for entry in entries:
-        raw = not readings.namespace.sane[entry.row] and readings.cluster.sane[entry.row]
-        if raw and state.view is not None and state.view.raw:
-            misplaced.append(Misplaced(entry, STRIDE))
-        else:
-            rest.append(entry)
-    misplaced += [Misplaced(entry, reason) for entry, reason in _cluster_rules(context, state, rest)]
+    raw = ~readings.namespace.sane[rows] & readings.cluster.sane[rows]
+    if state.view is None or not state.view.raw:
+        raw[:] = False
+    misplaced = [Misplaced(state.entry(row), STRIDE) for row in rows[raw].tolist()]
+    misplaced += [Misplaced(entry, reason) for entry, reason in _cluster_rules(context, state, rows[~raw])]
     misplaced.sort(key=lambda item: item.entry.row)
-    return Judgement(misplaced, [], len(entries))
+    return Judgement(misplaced, [], len(rows))
 
 
-def _cluster_rules(context: Context, state: MapState, entries: list[Entry]) -> list[tuple[Entry, str]]:
-    """Entries that a cluster policy explains and no namespace policy does, on the versions that write them so."""
+def _cluster_rules(context: Context, state: MapState, rows: np.ndarray[Any, Any]) -> list[tuple[Entry, str]]:
+    """Rows whose entries a cluster policy explains and no namespace policy does, on the versions that write them so."""
     node, intent = context.node, context.intent
     if node.agent_version and not between(node.agent_version, "v1.3.0", "v1.3.1"):
         return []
@@ -147,7 +161,7 @@ def _cluster_rules(context: Context, state: MapState, entries: list[Entry]) -> l
     if not logged and not intent.known.yes and not _cluster_map_lacks(context, direction, cluster):
         return []
     out: list[tuple[Entry, str]] = []
-    for entry in entries:
+    for entry in map(state.entry, rows.tolist()):
         if entry.cidr in namespace or _is_node(context, entry.cidr):
             continue
         if entry.cidr in logged:

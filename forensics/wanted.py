@@ -125,7 +125,7 @@ class Wanted:
             return [By(None, None, "the agent's own entry: the node reaches every pod it runs")]
         if entry.kind == "catch-all":
             why = f"no rule and no isolation for {self.direction}: the agent adds {entry.cidr}"
-            return [By(self._policy_name(entry.sources[0]), None, why)]
+            return [By(None, None, why)]
         if tier == "cluster":
             assert matched.slot is not None
             assert matched.value is not None

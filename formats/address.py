@@ -7,9 +7,18 @@ import struct
 from functools import lru_cache
 
 
-@lru_cache(maxsize=200_000)
+_HOST = struct.pack("<I", 32)
+
+
 def cidr_of_key(key: bytes) -> str | None:
     """The canonical CIDR of an LPM key of 8 or 20 bytes; None for another size or an impossible prefix length."""
+    if len(key) == 8 and key.startswith(_HOST):
+        return f"{key[4]}.{key[5]}.{key[6]}.{key[7]}/32"
+    return _cidr_of_key(key)
+
+
+@lru_cache(maxsize=200_000)
+def _cidr_of_key(key: bytes) -> str | None:
     if len(key) not in (8, 20):
         return None
     prefix = struct.unpack_from("<I", key)[0]

@@ -70,7 +70,8 @@ def read(source: Source) -> Iterator[Item]:
             used.append(document)
         for node in containers:
             yield from _Container(read_in, node).records()
-    yield from read_in.problems(used, "a container document")
+    torn = [document for document in read_in.documents if used and document.tears and document not in used]
+    yield from read_in.problems([*used, *torn], "a container document")
     if not used and read_in.data.strip():
         yield Problem("no container document can be read in it", None, "listed", "the CNI's settings")
 

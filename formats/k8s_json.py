@@ -143,7 +143,7 @@ class _Reader:
         self.byte_at = (at, size + len(self.source[known:at].encode("utf-8", "replace")))
         return self.byte_at[1]
 
-    def _tolerant(self, at: int) -> Iterator[Loaded]:
+    def _tolerant(self, at: int) -> Iterator[Loaded | Problem]:
         start = self._bytes(at)
         data = self.text.data[start:]
         base = self.text.data.count(b"\n", 0, start)
@@ -168,6 +168,11 @@ class _Reader:
                 loaded = _loaded(self.text, value, start + node.start, start + node.end, first, last)
                 loaded.faults, loaded.list_kind, loaded.list_version = faults, kind, version
                 yield loaded
+            if parts != [root] and root.cut and not any(part.cut for part in parts):
+                first = base + data.count(b"\n", 0, root.start) + 1
+                last = base + data.count(b"\n", 0, root.end) + 1
+                span = self.text.span(start + root.start, start + root.end, first, last)
+                yield Problem("the List ends before its closing bracket", span, "its whole items were read", "the rest")
 
 
 def _plain(node: Node, path: Path, faults: list[Fault], data: bytes, base: int) -> Any:

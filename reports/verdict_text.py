@@ -100,7 +100,7 @@ def _steps(steps: list[dict[str, Any]], width: int) -> Iterator[str]:
             head = " " * len(head)
         if step["slot_hex"]:
             yield f"{head}{_grouped(step['slot_hex'])}"
-        elif step["cidr"] and step["key_hex"]:
+        elif step["cidr"] and step["step"].endswith("lookup"):
             yield f"{head}key {_grouped(step['key_hex'])}"
 
 

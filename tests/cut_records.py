@@ -1,4 +1,4 @@
-"""What a reader says of some bytes, record by record with the byte each ends at: what the cut and paste tests compare."""
+"""What a reader says of some bytes, record by record, with the byte each ends at."""
 
 from __future__ import annotations
 

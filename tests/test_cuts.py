@@ -9,19 +9,24 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import tomllib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cut_records import BY_NAME, CASES, CORPUS, Said, input_of, name_of, said
 
 from forensics.decode import decode_bytes, end_notes
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 ALL = os.environ.get("NPF_ALL") == "1"
 SEED = os.environ.get("NPF_SEED", "1")
 RANDOM_BYTES = 200 if ALL else 12
 DECLARED = tomllib.loads((CORPUS / "cuts.toml").read_text())
 LATER, LAST, UNSEEN = DECLARED["known_later"], DECLARED["last_record"], DECLARED["unseen_at_line_end"]
+DOCUMENT = DECLARED["last_document"]
 
 
 def cuts_of(case: Path, data: bytes) -> list[int]:
@@ -51,6 +56,9 @@ def lost_before(case: Path, whole: Said, got: Said, cut: int, data: bytes) -> li
         last = max(end for end, _ in before)
         # only when nothing but blanks stands between the record and the cut is it the record at the cut
         before = [(end, text) for end, text in before if end < last or data[end:cut].strip()]
+    if case.parent.name in DOCUMENT:
+        mark = f"\n{DOCUMENT[case.parent.name]['end']}\n".encode()
+        before = [(end, text) for end, text in before if mark in data[end:cut]]
     return [text for _, text in before if text not in have]
 
 
@@ -59,7 +67,8 @@ def is_told(case: Path, got: Said, data: bytes, cut: int) -> bool:
     if got.problems or not got.complete or not got.facts or end_notes(data[:cut]):
         return True
     told = UNSEEN.get(case.parent.name, {}).get("cases", [])
-    return data[cut - 1 : cut] == b"\n" and ("*" in told or case.name in told)
+    at_line_end = data[:cut].rstrip(b" \t").endswith(b"\n") or data[cut : cut + 1] in (b"\r", b"\n")
+    return at_line_end and ("*" in told or case.name in told)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
@@ -86,8 +95,8 @@ def test_a_cut_changes_nothing_but_the_record_at_the_cut(case: Path) -> None:
     for cut in cuts_of(case, data)[:: 1 if ALL else 3]:
         got = said(form, data[:cut], path)
 
-        body = data[:cut].rstrip()
-        at_the_cut = body.rfind(b"\n", 0, max(0, body.rfind(b"\n"))) + 1
+        last_lines = [match.start() for match in re.finditer(rb"[^\n]*\S[^\n]*", data[:cut])][-2:]
+        at_the_cut = min(last_lines, default=0)
         new = [text for end, text in steady(case, got.facts) if text not in known and end < at_the_cut]
         assert form in LAST or new == [], f"cut at byte {cut}, after {data[max(0, cut - 40) : cut]!r}"
 
@@ -104,7 +113,7 @@ def test_the_public_way_never_raises_on_a_cut(case: Path) -> None:
 
 
 def test_declarations_are_of_formats_and_cases_that_exist() -> None:
-    for table in (LATER, LAST, UNSEEN):
+    for table in (LATER, LAST, DOCUMENT, UNSEEN):
         assert [name for name in table if name not in BY_NAME] == []
         assert all(row["reason"] for row in table.values())
     named = [f"{form}/{case}" for form, row in UNSEEN.items() for case in row["cases"] if case != "*"]

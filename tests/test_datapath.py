@@ -67,6 +67,20 @@ class TestPath:
         ]
         assert (key4("0.0.0.0", 0), 0) == (matched.cluster_key, matched.admin_slot)
 
+    def test_priority_1000_is_the_last_that_admin_may_have(self) -> None:
+        last, next_one = (cluster((ANY, raw, 0, 0)) for raw in (10002, 10012))
+
+        outcomes = [
+            next(
+                step.outcome
+                for step in v130({}, {key4(PEER, 32): value}).verdict(to_pod()).matched.path
+                if step[0] == "admin"
+            )
+            for value in (last, next_one)
+        ]
+
+        assert outcomes == ["PASS", "BASELINE"]
+
     def test_reserved_slot_is_named_as_the_one_that_denied(self) -> None:
         program = v130({key4(PEER, 32): namespace((UDP, 53, 0), (RESERVED, 0, 0), (TCP, 80, 0))})
 
@@ -294,6 +308,8 @@ class TestBuilding:
         [
             (Packet("10.0.0.256", POD, TCP), "10.0.0.256"),
             (Packet(b"\1\2\3", POD, TCP), "a packed IP address has 4 or 16 bytes, not 3"),
+            (Packet(bytes(15), bytes(15), TCP), "not 15"),
+            (Packet(bytes(17), bytes(17), TCP), "not 17"),
             (Packet("fd00::1", POD, TCP), "not of one family"),
             (Packet(PEER, POD, 256), "protocol 256 is not between 0 and 255"),
             (Packet(PEER, POD, -1), "protocol -1 is not between 0 and 255"),
@@ -317,6 +333,14 @@ class TestBuilding:
     def test_takes_packets_at_the_limits(self, packet: Packet) -> None:
         assert v130().verdict(packet).action == "SHOT"
 
+    def test_a_packet_has_no_ports_and_interface_1_unless_it_says_so(self) -> None:
+        assert Packet(PEER, POD, TCP) == (PEER, POD, TCP, 0, 0, 1)
+
+    def test_packed_ipv6_addresses(self) -> None:
+        six = Datapath("v1.3.0", 6, "ingress", {}, {0: 1, 1: 1})
+
+        assert six.verdict(Packet(bytes(16), bytes(16), TCP)).action == "OK"
+
     def test_packed_addresses_read_as_text_does(self) -> None:
         program = v130({key4(PEER, 32): namespace((TCP, 80, 0))})
 
@@ -331,6 +355,7 @@ class TestUnread:
         [
             (bytes(13), "shorter than an Ethernet header"),
             (bytes(12) + b"\x08\x06" + bytes(28), "ethertype 0x0806"),
+            (bytes(12) + b"\x08\x00", "IP header cut short"),
             (bytes(12) + b"\x08\x00" + b"\x45" + bytes(18), "IP header cut short"),
             (bytes(12) + b"\x08\x00" + b"\x55" + bytes(39), "IP version nibble"),
             (bytes(12) + b"\x08\x00" + b"\x45" + bytes(8) + b"\x06" + bytes(10 + 19), "transport header cut short"),

@@ -114,6 +114,8 @@ def test_no_packets_give_no_rows_and_all_columns() -> None:
     got = v130().verdicts(frame, conntrack_keys=True)
 
     assert (got.height, got.width) == (0, 12)
+    assert got.columns[:-1] == v130().verdicts(frame).columns
+    assert got.columns[-1] == "conntrack_key"
 
 
 class TestColumns:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from forensics.detectors import (
+    changed_entry,
     misplaced_tier_entry,
     missing_entry,
     missing_self_ip,
     oversized_value_write,
     stale_entry,
+    stale_policyendpoint,
     unexplained_flow,
 )
 
@@ -17,5 +19,7 @@ DETECTORS = (
     missing_self_ip.DETECTOR,
     missing_entry.DETECTOR,
     stale_entry.DETECTOR,
+    changed_entry.DETECTOR,
+    stale_policyendpoint.DETECTOR,
     unexplained_flow.DETECTOR,
 )

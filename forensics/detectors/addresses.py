@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from forensics import collect
 from forensics.defects import defect, remedy
 from forensics.detectors import restart_aliasing
-from forensics.effects import Effect, answer_text, summary
+from forensics.effects import Effect, Others, answer_text, summary
 from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found
 from forensics.strides import namespace_text
 
@@ -109,10 +110,8 @@ def effects_of(context: Context, diff: KeyDiff, cidrs: Iterable[str]) -> dict[st
     cluster = context.dumped(f"cp_{direction}_map")
     if cluster is not None:
         others |= {entry.cidr for entry in cluster.entries}
-    hosts = {other for other in others if other.endswith(("/32", "/128"))}
-    return {
-        cidr: paths.effects(cidr, () if cidr in hosts else others - {cidr}) for cidr in cidrs
-    }  # a host prefix has no longer ones
+    ordered = Others(others)
+    return {cidr: paths.effects(cidr, ordered) for cidr in cidrs}
 
 
 def verdict_text(effects: Iterable[Effect], *, compared: bool = True) -> str:
@@ -157,19 +156,12 @@ def impact_text(denied: list[str], allowed: list[str]) -> str:
 
 def covering(state: MapState, cidr: str) -> str | None:
     """The longest wider entry of the map that contains a CIDR; None when there is none."""
-    import ipaddress
-
     network = ipaddress.ip_network(cidr)
-    best: tuple[int, str] | None = None
-    for entry in state.entries:
-        try:
-            other = ipaddress.ip_network(entry.cidr)
-        except ValueError:
-            continue
-        wider = other.version == network.version and other.prefixlen < network.prefixlen
-        if wider and network.subnet_of(other) and (best is None or other.prefixlen > best[0]):  # type: ignore[arg-type]
-            best = (other.prefixlen, entry.cidr)
-    return best[1] if best else None
+    present = state.cidrs
+    for length in sorted(state.prefix_lengths, reverse=True):
+        if length < network.prefixlen and (wider := str(network.supernet(new_prefix=length))) in present:
+            return wider
+    return None
 
 
 def base(context: Context, diff: KeyDiff, detector: str, entries: list[str], number: str | None) -> Finding:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from forensics import collect
 from forensics.compare import CHANGED, NotComparable, compare
-from forensics.defects import defect, remedy
 from forensics.detectors import addresses, restart_aliasing
 from forensics.detectors.base import Detector
 from forensics.entrydiff import CAUSES, slot_texts
 from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found
 from forensics.fold import AGAINST_POLICY, LINES, Pods, fold, kind_of, line_text, row
+from forensics.generations import generation_of
 from forensics.intent import DIRECTIONS
 from forensics.keydiff import KeyDiff
 from forensics.strides import cluster_text, namespace_text
@@ -58,7 +59,7 @@ def _unreadable(context: Context, name: str) -> tuple[list[str], list[Missing]]:
     """Why the entries of a map cannot be judged, and what would help."""
     state = context.dumped(name)
     if state is None:
-        if name.startswith("cp_") and not context.intent.has_cluster_tier:
+        if name.startswith("cp_") and not generation_of(context.intent.version).generation.tiers:
             return [], []
         return [f"no dump of {name}"], [collect.map_dump(context, name)]
     if any(not entry.known for entry in state.entries):
@@ -93,7 +94,7 @@ def _finding(
     entries = [each.cidr for each in changed]
     charged = compared.charged(changed[0].tier, entries)
     pods = Pods(context.node.known_pods)
-    lines = [(line.kind, line_text(line, pods)) for line in fold(charged_alike(charged), AGAINST_POLICY)]
+    lines = [(line.kind, line_text(line, pods)) for line in fold(_alike(charged), AGAINST_POLICY)]
     denied = [text for kind, text in lines if kind == AGAINST_POLICY.denied]
     allowed = [text for kind, text in lines if kind == AGAINST_POLICY.allowed]
     number = CAUSES[cause].defect
@@ -118,14 +119,12 @@ def _finding(
             "(bpftool, a second agent) stays as it is."
         )
     if cause == "drift":
-        addresses.drift_note(result)
+        addresses.drift_note(result, KeyDiff(state))
     return result
 
 
-def charged_alike(charged: list[Difference]) -> list[Difference]:
+def _alike(charged: list[Difference]) -> list[Difference]:
     """Without the entries' names, so that equal traffic of several entries is one line."""
-    from dataclasses import replace
-
     return [replace(each, causes=()) for each in charged]
 
 
@@ -177,7 +176,7 @@ def _row(context: Context, state: MapState, each: EntryDifference, charged: list
     cluster = state.tier == _CLUSTER
     pods = Pods(())
     mine = [found for found in charged if each.cidr in found.causes]
-    effect = "; ".join(f"{line.kind} {line_text(line, pods)}" for line in fold(charged_alike(mine), AGAINST_POLICY, 3))
+    effect = "; ".join(f"{line.kind} {line_text(line, pods)}" for line in fold(_alike(mine), AGAINST_POLICY, 3))
     return {
         "cidr": each.cidr,
         "map": state.name,
@@ -220,9 +219,7 @@ def _alternatives(context: Context, state: MapState, cause: str) -> list[dict[st
 def _evidence(context: Context, state: MapState, cause: str, changed: list[EntryDifference]) -> list[Any]:
     name = context.full_name(state)
     rows = {entry.cidr: entry.row for entry in state.entries}
-    out = [
-        context.cite_entry(state, rows[each.cidr], f"{each.cidr} in {name}") for each in changed[: addresses.CITED]
-    ]
+    out = [context.cite_entry(state, rows[each.cidr], f"{each.cidr} in {name}") for each in changed[: addresses.CITED]]
     asked = [each.expected for each in changed if each.expected is not None]
     names = {f"{s.namespace}/{s.endpoint}" if s.namespace else s.endpoint for each in asked for s in each.sources}
     out += context.cite_policies(sorted(names), f"asks for {', '.join(each.cidr for each in changed[:4])}")[:4]
@@ -244,4 +241,3 @@ DETECTOR = Detector(
     run=run,
     defects=(restart_aliasing.DEFECT, "KB-102", "KB-106", "KB-111"),
 )
-_ = (defect, remedy)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from forensics.defects import defect, remedy
 from forensics.detectors.addresses import impact_text, wording
+from forensics.effects import Others
 from forensics.finding import Finding
 from forensics.strides import cluster_text, namespace_text
 from forensics.tierjudge import CONFIDENCE, STRIDE, Judgement
@@ -29,7 +30,7 @@ def finding(context: Context, state: MapState, judgement: Judgement, detector: s
     raw = all(item.reason == STRIDE for item in judgement.misplaced)
     name = context.full_name(state)
     paths = context.datapaths(direction)
-    others = [entry.cidr for entry in state.entries] + list(context.intent.expected(direction).cluster.entries)
+    others = Others([*state.cidrs, *context.intent.expected(direction).cluster.entries])
     every = {cidr: paths.effects(cidr, others) for cidr in entries}
     denied, allowed = wording(context, every)
     rows = []

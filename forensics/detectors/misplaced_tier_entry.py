@@ -9,7 +9,7 @@ from forensics.defects import defect, remedy
 from forensics.detectors import cluster_rules, restart_aliasing
 from forensics.detectors.addresses import impact_text, wording
 from forensics.detectors.base import Detector
-from forensics.effects import answer_text
+from forensics.effects import Others, answer_text
 from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found, not_applicable
 from forensics.neighbours import HEAD
 from forensics.strides import cluster_text, namespace_text
@@ -62,7 +62,7 @@ def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding
     entries = [item.entry.cidr for item in judgement.misplaced]
     direction: Direction = "egress" if state.direction == "egress" else "ingress"
     paths = context.datapaths(direction, _wanted(context, state, judgement))
-    others = _others(context, state)
+    others = Others(_others(context, state))
     effects = {cidr: paths.effects(cidr, others) for cidr in entries}
     rows = [_row(context, state, item.entry, effects[item.entry.cidr]) for item in judgement.misplaced]
     denied, allowed = wording(context, effects)

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 import struct
 import sys
 import tarfile
@@ -146,6 +147,8 @@ class Writer:
 
 def generate(out: Path, big: Big) -> dict[str, Any]:
     """Write bundle/, the tarball and truth.json below `out`; returns the truth."""
+    if out.exists():
+        shutil.rmtree(out)
     dice = random.Random(big.seed)
     writer = Writer(out / "bundle")
     truth = big.truth = {"agent": AGENT, "node_ip": NODE, "entries": 0, "dump_bytes": 0, "planted": []}

@@ -1,0 +1,169 @@
+"""The stage before the agent's, for one node: every policy beside its PolicyEndpoints, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from forensics import case
+from forensics.controller import policies_of, resolve
+from forensics.controller_cluster import Cluster
+from forensics.controller_diff import Comparer, changed, since
+from forensics.effects import Datapaths
+from forensics.intent import Intent
+from forensics.pod_names import identifier_like
+from forensics.policy_rules import endpoints_of
+from formats.base import Record
+from formats.log_time import utc_ns
+
+if TYPE_CHECKING:
+    from forensics.case import KubeObject, Node
+    from forensics.controller_diff import Compared, Difference
+    from forensics.podstate import PodState
+    from forensics.policy_rules import Direction, Endpoint
+
+#: The controller takes seconds to minutes; reports name five to six. After ten it has not been slow, it has not come.
+DELAY_NS = 600 * 1_000_000_000
+#: Differences about one target; they concern that target's own identifier only.
+TARGETS = ("missing-target", "extra-target", "gone-target", "host-network")
+Group = tuple[str, str, str]
+
+
+class Concern(NamedTuple):
+    """One policy that an identifier's maps depend on, and those of its differences that reach them."""
+
+    compared: Compared
+    differences: list[Difference]
+
+
+class Stage:
+    """Policies, pods, namespaces and services of a case beside its PolicyEndpoints; computed once per node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """What is at hand of the cluster."""
+        return Cluster(self._node.objects)
+
+    @cached_property
+    def has_policies(self) -> bool:
+        """Whether any policy is at hand."""
+        return bool(policies_of(self._node.objects))
+
+    @cached_property
+    def now_ns(self) -> int | None:
+        """The latest time that anything in the case shows, ns since 1970."""
+        seen = utc_ns(self._node.observed_until) if self._node.observed_until else None
+        objects = [time for item in self._node.objects for time in (since(item), changed([item])) if time is not None]
+        return max([*objects, *([seen] if seen is not None else [])], default=None)
+
+    @cached_property
+    def _groups(self) -> dict[Group, list[Endpoint]]:
+        groups: dict[Group, list[Endpoint]] = {}
+        for endpoint in endpoints_of(self._node.policy_objects):
+            groups.setdefault((endpoint.tier, endpoint.namespace, endpoint.policy), []).append(endpoint)
+        return groups
+
+    @cached_property
+    def compared(self) -> list[Compared]:
+        """Every policy at hand beside its objects. One without any is told of when others' objects are at hand."""
+        everything = [endpoint for group in self._groups.values() for endpoint in group]
+        comparer = Comparer(self.cluster, everything)
+        covered = {(tier, namespace) for tier, namespace, _ in self._groups}
+        many = len(covered) > 1
+        out = []
+        for policy in policies_of(self._node.objects):
+            endpoints = self._groups.get((policy.tier, policy.namespace, policy.name), [])
+            if endpoints or (policy.tier, policy.namespace) in covered or (many and policy.tier == "namespace"):
+                out.append(comparer.compare(resolve(policy, self.cluster), endpoints, self._sources(endpoints)))
+        return out
+
+    @cached_property
+    def unmatched(self) -> list[list[Endpoint]]:
+        """Groups of PolicyEndpoints whose policy is not at hand."""
+        known = {(policy.tier, policy.namespace, policy.name) for policy in policies_of(self._node.objects)}
+        return [endpoints for key, endpoints in sorted(self._groups.items()) if key not in known]
+
+    def concerns(self, identifier: str, version: str) -> list[Concern]:
+        """The policies that select, or should select, a pod of an identifier."""
+        out = []
+        for compared in self.compared:
+            if any(_is(row, identifier, version) for row in compared.rows):
+                mine = [
+                    each
+                    for each in compared.differences
+                    if each.kind not in TARGETS or (each.target and _is(each.target, identifier, version))
+                ]
+                out.append(Concern(compared, mine))
+        return out
+
+    def without_policy(self, identifier: str, version: str) -> list[str]:
+        """Policies by name whose PolicyEndpoints select a pod of an identifier and that are not at hand themselves."""
+        return [
+            f"{endpoints[0].namespace}/{endpoints[0].policy}".strip("/")
+            for endpoints in self.unmatched
+            if any(_is((row.namespace, row.name), identifier, version) for each in endpoints for row in each.rows)
+        ]
+
+    def is_young(self, difference: Difference, compared: Compared) -> bool:
+        """Whether what makes a difference is younger than the PolicyEndpoints, and not by longer than a delay."""
+        made, now = difference.since_ns, self.now_ns
+        if made is None or (compared.changed_ns is not None and made <= compared.changed_ns):
+            return False
+        return now is None or now - made <= DELAY_NS
+
+    @cached_property
+    def node_as_asked(self) -> Node:
+        """The node with PolicyEndpoints as they should be."""
+        node = self._node
+        replaced = {id(source) for compared in self.compared for source in compared.sources}
+        objects = [item for item in node.objects if id(item) not in replaced]
+        for compared in self.compared:
+            source = compared.wanted.policy.source
+            objects += [case.KubeObject(source.artifact, _record(source, each)) for each in compared.should]
+        return replace(node, objects=objects)
+
+    def paths(self, pod: PodState, direction: Direction) -> Datapaths:
+        """What the PolicyEndpoints at hand lead to (as the kernel's side) beside what the policies ask."""
+        have, want = Intent(self._node, pod), Intent(self.node_as_asked, pod)
+        return Datapaths(
+            have.version,
+            have.family,
+            have.values(direction),
+            want.values(direction),
+            have.pod_state(),
+            want.pod_state(),
+        )
+
+    def _sources(self, endpoints: list[Endpoint]) -> list[KubeObject]:
+        names = {(endpoint.tier, endpoint.namespace, endpoint.name) for endpoint in endpoints}
+        return [
+            item
+            for item in self._node.objects
+            if item.kind in case.POLICY_KINDS
+            and ("cluster" if item.kind.startswith("Cluster") else "namespace", _namespace(item), _name(item)) in names
+        ]
+
+
+def _is(row: tuple[str, str], identifier: str, version: str) -> bool:
+    namespace, name = row
+    return identifier_like(identifier, name, namespace, version) == identifier
+
+
+def _namespace(item: KubeObject) -> str:
+    return "" if item.kind.startswith("Cluster") else str(item.record.data.get("namespace") or "")
+
+
+def _name(item: KubeObject) -> str:
+    return str(item.record.data.get("name") or "")
+
+
+def _record(source: KubeObject, made: dict[str, object]) -> Record:
+    """A record of an object that nobody wrote, placed where its policy stands."""
+    meta = made["metadata"]
+    assert isinstance(meta, dict)
+    data = {"kind": made["kind"], "namespace": meta.get("namespace"), "name": meta["name"], "object": made}
+    return Record("k8s_object", data, source.record.span)
