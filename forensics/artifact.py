@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from forensics.disguise import as_printed
 from forensics.identify import Identity, identify
 from formats.base import FlowBatch, MapDump, Problem, Record
 from formats.source import HEAD_BYTES, Oversized, Source
@@ -94,7 +95,8 @@ class _Hashing(io.RawIOBase):
 def read_artifact(member: Member, index: int) -> Artifact:
     """Read one member to its end: recognise it, take its records, hash every byte."""
     hashing = _Hashing(member.stream)
-    source = Source(member.path, cast("BinaryIO", hashing))
+    raw = Source(member.path, cast("BinaryIO", hashing))
+    source = as_printed(raw)
     identity = identify(source.head, member.path)
     artifact = Artifact(index, member.container, member.path, 0, "", identity, member.modified)
     readers = identity.formats
@@ -108,7 +110,7 @@ def read_artifact(member: Member, index: int) -> Artifact:
     while hashing.read(1 << 20):
         pass
     artifact.size, artifact.sha256 = hashing.size, hashing.digest.hexdigest()
-    kept = source.kept
+    kept = raw.kept
     artifact.data = kept if kept is not None and len(kept) <= KEEP_BYTES else None
     _report_silence(artifact)
     return artifact

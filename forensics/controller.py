@@ -215,6 +215,7 @@ class _Resolver:
                 fits = matches(peer.get("podSelector") or {}, service.selector)
                 if not service.cluster_ip or fits is False:
                     continue
+                self._blind(in_it)
                 behind = [
                     pod for pod in pods if service.selector.known.items() <= pod.labels.known.items()
                 ]  # the selector of a service is a plain set of labels
@@ -246,6 +247,7 @@ class _Resolver:
             for pod in self._cluster.pods_in.get(namespace, ()):
                 fits = matches(peer.get("podSelector") or {}, pod.labels)
                 if fits is not False:
+                    self._blind(in_it)
                     yield pod, in_it is True and fits is True
 
     def _namespaces(self, peer: Mapping[str, Any]) -> Iterator[tuple[str, bool | None]]:
@@ -255,10 +257,12 @@ class _Resolver:
             return
         for name, labels in self._cluster.namespaces.items():
             answer = matches(selector, labels)
-            if answer is None:
-                self._wanted.blind.add("namespaces")
             if answer is not False:
                 yield name, answer
+
+    def _blind(self, in_it: bool | None) -> None:
+        if in_it is None:
+            self._wanted.blind.add("namespaces")
 
 
 def key_of(cidr: str, excepts: Iterable[Any] = (), action: str = "") -> Key:

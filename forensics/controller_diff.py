@@ -52,6 +52,8 @@ class Compared:
     sources: list[KubeObject]
     changed_ns: int | None
     differences: list[Difference] = field(default_factory=list)
+    #: the objects were made of another version of the policy, and when that was edited is not known
+    edited: bool = False
     #: kind of object that is needed -> why
     doubts: dict[str, str] = field(default_factory=dict)
     should: list[dict[str, Any]] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Comparer:
         out = Compared(wanted, endpoints, sources, changed(sources))
         if NAMESPACES in wanted.blind:
             out.doubts[NAMESPACES] = "a namespaceSelector decides and labels of namespaces are not at hand"
+        out.edited = any(_of_another_version(wanted, source) for source in sources)
         if not endpoints:
             text = f"{wanted.policy.title} has no PolicyEndpoint at all"
             out.differences.append(Difference("no-endpoint", None, None, text, None, since(wanted.policy.source)))
@@ -323,6 +326,19 @@ def _item(key: Key, ports: Ports) -> dict[str, Any]:
     if key.action:
         item["action"] = key.action
     return item
+
+
+def _of_another_version(wanted: Wanted, source: KubeObject) -> bool:
+    """A PolicyEndpoint keeps its owner's uid and the selector of when it was made; managed fields date an edit."""
+    policy = wanted.policy
+    mine, theirs = source.object.get("metadata"), policy.source.object.get("metadata")
+    if not isinstance(mine, dict) or not isinstance(theirs, dict) or theirs.get("managedFields"):
+        return False
+    uids = {owner.get("uid") for owner in mine.get("ownerReferences") or [] if isinstance(owner, dict)} - {None}
+    if uids and theirs.get("uid") and theirs["uid"] not in uids:
+        return True
+    name = "subject" if policy.tier == "cluster" else "podSelector"
+    return name in source.spec and (source.spec[name] or {}) != (policy.spec.get(name) or {})
 
 
 def changed(sources: Iterable[KubeObject]) -> int | None:

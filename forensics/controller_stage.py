@@ -14,6 +14,7 @@ from forensics.effects import Datapaths
 from forensics.intent import Intent
 from forensics.pod_names import identifier_like
 from forensics.policy_rules import endpoints_of
+from formats.address import cidr_of_key
 from formats.base import Record
 from formats.log_time import utc_ns
 
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 DELAY_NS = 600 * 1_000_000_000
 #: Differences about one target; they concern that target's own identifier only.
 TARGETS = ("missing-target", "extra-target", "gone-target", "host-network")
+#: Differences that an edit of the policy makes.
+BY_EDIT = (
+    "ports",
+    "missing-block",
+    "extra-block",
+    "missing-peer",
+    "extra-peer",
+    "missing-target",
+    "extra-target",
+    "isolation",
+)
 Group = tuple[str, str, str]
 
 
@@ -37,11 +49,19 @@ class Concern(NamedTuple):
     differences: list[Difference]
 
 
+class Sides(NamedTuple):
+    """Two sides of one identifier and direction, and every network that either has an entry for."""
+
+    paths: Datapaths
+    cidrs: frozenset[str]
+
+
 class Stage:
     """Policies, pods, namespaces and services of a case beside its PolicyEndpoints; computed once per node."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._sides: dict[tuple[str, str], Sides] = {}
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -109,7 +129,12 @@ class Stage:
         ]
 
     def is_young(self, difference: Difference, compared: Compared) -> bool:
-        """Whether what makes a difference is younger than the PolicyEndpoints, and not by longer than a delay."""
+        """Whether what makes a difference is younger than the PolicyEndpoints, and not by longer than a delay.
+
+        An edit of the policy of which only the fact is known may be.
+        """
+        if compared.edited and difference.kind in BY_EDIT:
+            return True
         made, now = difference.since_ns, self.now_ns
         if made is None or (compared.changed_ns is not None and made <= compared.changed_ns):
             return False
@@ -126,17 +151,17 @@ class Stage:
             objects += [case.KubeObject(source.artifact, _record(source, each)) for each in compared.should]
         return replace(node, objects=objects)
 
-    def paths(self, pod: PodState, direction: Direction) -> Datapaths:
+    def sides(self, pod: PodState, direction: Direction) -> Sides:
         """What the PolicyEndpoints at hand lead to (as the kernel's side) beside what the policies ask."""
-        have, want = Intent(self._node, pod), Intent(self.node_as_asked, pod)
-        return Datapaths(
-            have.version,
-            have.family,
-            have.values(direction),
-            want.values(direction),
-            have.pod_state(),
-            want.pod_state(),
-        )
+        key = (pod.identifier, direction)
+        if key not in self._sides:
+            have, want = Intent(self._node, pod), Intent(self.node_as_asked, pod)
+            contents = have.values(direction), want.values(direction)
+            states = have.pod_state(), want.pod_state()
+            paths = Datapaths(have.version, have.family, *contents, *states)
+            keys = {key for content in contents for tier in content.values() for key in tier}
+            self._sides[key] = Sides(paths, frozenset(cidr for key in keys if (cidr := cidr_of_key(key))))
+        return self._sides[key]
 
     def _sources(self, endpoints: list[Endpoint]) -> list[KubeObject]:
         names = {(endpoint.tier, endpoint.namespace, endpoint.name) for endpoint in endpoints}

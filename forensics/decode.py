@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from forensics.disguise import as_printed
 from forensics.identify import identify
 from formats.base import FlowBatch, MapDump, Problem, Record
 from formats.mapview import records_of
@@ -26,6 +27,7 @@ _RENAMED = {("k8s_object", "kind"): "object_kind", ("tc_filter", "kind"): "filte
 
 def decode_source(source: Source) -> dict[str, Any]:
     """`{"path", "format", "records", "problems"}` of one source; format is null when nothing recognised it."""
+    raw, source = source, as_printed(source)
     identity = identify(source.head, source.path)
     records: list[tuple[int, dict[str, Any]]] = []
     problems: list[dict[str, Any]] = []
@@ -45,7 +47,7 @@ def decode_source(source: Source) -> dict[str, Any]:
         "why": identity.why,
         "records": [record for _, record in records],
         "problems": problems,
-        "notes": end_notes(source.kept),
+        "notes": end_notes(raw.kept),
     }
 
 

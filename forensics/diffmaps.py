@@ -12,7 +12,7 @@ from forensics.fold import OVER_TIME, Pods, fold, line_text, row
 from forensics.intent import ASSUMED_VERSION, DIRECTIONS
 from forensics.partition import texts
 from forensics.podstate import RULE_MAPS
-from forensics.semantics import TIERS, Side, compare_sides
+from forensics.semantics import TIERS, Compared, Side, compare_sides
 from forensics.sides import slots_of
 from formats.address import canonical, cidr_of_key
 
@@ -135,7 +135,8 @@ def _direction(before: Seen, after: Seen, direction: str) -> dict[str, Any]:
         return "node-entry" if cidr_of_key(key) in own else None
 
     family = after.node.family or before.node.family or 4
-    compared = compare_sides(new, old, family, cause)
+    dumped = any(seen.pod.dumped(f"{direction}_map") for seen in (before, after))
+    compared = compare_sides(new, old, family, cause) if dumped else Compared([], (), 0, 0)
     pods = Pods([*before.node.known_pods, *after.node.known_pods])
     lines = fold(compared.differences, OVER_TIME)
     states = [seen.pod.state_of(direction) for seen in (before, after)]

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 TOLD, CANNOT_TELL = "told", "cannot-tell"
 #: Stands for a pod whose address is not known: only conntrack looks at it, and conntrack is then not asked.
 _NOBODY = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - an address that no packet has, never one to listen on
-#: Why the conntrack map was not asked, by whether the flow's source port and pod address are known.
-_UNASKED = {True: "the conntrack map was not dumped", False: "no source port was given"}
 
 
 def explain(case: Case, question: Question) -> dict[str, Any]:
@@ -62,9 +60,8 @@ def _answer(case: Case, question: Question, subject: Subject, peer: Peer, contex
         _policy(out, context, question, packet)
         return out | {"answer": CANNOT_TELL, "why": told.why, "missing": _missing(told.missing)}
     out["notes"] += [*told.notes, *_conntrack_notes(captured, question, subject, packet)]
-    unasked = None if tracked and captured.tracks else _UNASKED[tracked]
-    assumed = captured.state is None
-    out["kernel"] = verdict_values(told.verdict, tracked=unasked, assumed=assumed)
+    unasked = _why_unasked(captured, question, subject)
+    out["kernel"] = verdict_values(told.verdict, unasked=unasked, assumed=captured.state is None)
     wanted = _policy(out, context, question, packet)
     if wanted is None:
         known = context.intent.known
@@ -150,6 +147,15 @@ def _service_notes(question: Question, peer: Peer) -> Iterable[str]:
         )
     else:
         yield "no packet comes from a service address: ask with the address of the pod that sends it"
+
+
+def _why_unasked(captured: Captured, question: Question, subject: Subject) -> str | None:
+    """Why the conntrack map was not asked; None where it was."""
+    if question.sport is None:
+        return "no source port was given"
+    if subject.address is None:
+        return "the pod's address is not known"
+    return None if captured.tracks else "the conntrack map was not dumped"
 
 
 def _conntrack_notes(captured: Captured, question: Question, subject: Subject, packet: Packet) -> Iterable[str]:

@@ -72,7 +72,7 @@ class Subject(NamedTuple):
     @property
     def address(self) -> str | None:
         """The pod's address."""
-        return self.ref.ip if self.ref is not None else None
+        return plain_address(self.ref.ip) if self.ref is not None and self.ref.ip else None
 
     @property
     def title(self) -> str:
@@ -138,8 +138,9 @@ def find_peer(case: Case, node: Node, text: str) -> Peer | Lost:
     if "/" not in text:
         raise UsageError(f"--peer {text}: neither an IP address nor namespace/name")
     for _, ref in _known(case, text):
-        if ref.ip:
-            return Peer(ref.ip, ref.title, None)
+        known_at = plain_address(ref.ip or "")
+        if known_at is not None:
+            return Peer(known_at, ref.title, None)
     service = services.named(text)
     if service is not None:
         return Peer(service.address, None, service)

@@ -22,10 +22,10 @@ _NO_STEP = dict.fromkeys(("step", "outcome", "map", "cidr", "key_hex", "slot", "
 NOT_ASKED = "not-asked"
 
 
-def verdict_values(verdict: Verdict, *, tracked: str | None = None, assumed: bool = False) -> dict[str, Any]:
+def verdict_values(verdict: Verdict, *, unasked: str | None = None, assumed: bool = False) -> dict[str, Any]:
     """A verdict as JSON values.
 
-    tracked: why the conntrack map was not asked; None where it was. assumed: whether the pod state was not dumped.
+    unasked: why the conntrack map was not asked; None where it was. assumed: whether the pod state was not dumped.
     """
     matched = verdict.matched
     rule = tier_of_name(matched.map or "")
@@ -39,13 +39,13 @@ def verdict_values(verdict: Verdict, *, tracked: str | None = None, assumed: boo
         "key_hex": matched.key.hex() if matched.key is not None else None,
         "slot": matched.slot,
         "slot_hex": matched.slot_bytes.hex() if matched.slot_bytes is not None else None,
-        "steps": [_step(step, tracked, assumed=assumed) for step in matched.path],
+        "steps": [_step(step, unasked, assumed=assumed) for step in matched.path],
     }
 
 
-def _step(step: Step, tracked: str | None, *, assumed: bool) -> dict[str, Any]:
-    if step.map == CONNTRACK_MAP and tracked is not None:
-        return _NO_STEP | {"step": step.name, "outcome": NOT_ASKED, "map": step.map, "reads": tracked}
+def _step(step: Step, unasked: str | None, *, assumed: bool) -> dict[str, Any]:
+    if step.map == CONNTRACK_MAP and unasked is not None:
+        return _NO_STEP | {"step": step.name, "outcome": NOT_ASKED, "map": step.map, "reads": unasked}
     tier = tier_of_name(step.map or "")
     return {
         "step": step.name,

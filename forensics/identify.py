@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from formats import FORMATS
 from formats.bpftool_frame import condensed
+from formats.json_documents import straight_quotes
 
 if TYPE_CHECKING:
     from formats.base import Format, Score
 
 #: Below this a format does not claim a source.
 CLAIM = 30
+_DOCUMENT = re.compile(rb"\s*[{\[]")
+#: A list bullet, as a page makes of a row of asterisks.
+_BULLET = re.compile(rb"(?m)^[ \t]*(?:\*|\xe2\x80\xa2) +")
 
 
 class Identity(NamedTuple):
@@ -32,14 +37,26 @@ class Identity(NamedTuple):
 
 
 def identify(head: bytes, path: str) -> Identity:
-    """Ask every format about the head of a source. An exclusive winner reads alone; line formats read together."""
+    """Ask every format about the head of a source.
+
+    An exclusive winner of a text that begins with its document reads alone; in a page of several things every format
+    that claims it reads.
+    """
     shown = condensed(head)
     asked = [(form, form.sniff(shown, path)) for form in FORMATS]
+    if _BULLET.search(shown) or b"\xe2\x80" in shown:
+        bare = straight_quotes(_BULLET.sub(b"", shown))
+        asked = [(form, max(score, form.sniff(bare, path), key=_value)) for form, score in asked]
     ranked = sorted((pair for pair in asked if pair[1].value > 0), key=lambda pair: -pair[1].value)
     scores = tuple((form.name, score) for form, score in ranked)
     claims = [form for form, score in ranked if score.value >= CLAIM]
-    if claims and claims[0].exclusive:
+    begins = _DOCUMENT.match(shown) is not None
+    if claims and claims[0].exclusive and (begins or all(form.exclusive for form in claims)):
         claims = claims[:1]
-    else:
+    elif begins or not claims:
         claims = [form for form in claims if not form.exclusive]
     return Identity(tuple(claims), scores)
+
+
+def _value(score: Score) -> int:
+    return score.value

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.policy_net import key_text, parse, text_of, with_mask
 from forensics.versions import at_least, between
+from formats.log_time import utc_ns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -197,7 +198,8 @@ def _forgets_catch_all(context: Context, direction: Direction) -> bool:
 def _young(context: Context, last: MapWrite, earlier: MapWrite | None) -> frozenset[str]:
     """Keys that a write at the very end of the log changed in the map itself: the dump may be older than that."""
     state = context.pod.maps.get(last.said)
-    end, at = context.node.story.last_ns, last.write.utc_ns if last.write else None
+    story, at = context.node.story, last.write.utc_ns if last.write else None
+    end = utc_ns(story.last_ts) if story.last_ts else story.last_ns
     if earlier is None or state is None or state.map_id != last.map_id or end is None or at is None:
         return frozenset()
     if end - at > COLLECTING_NS:

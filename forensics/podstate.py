@@ -143,7 +143,8 @@ class MapState:
         """The prefix lengths that occur."""
         if self.view is None or self.view.dump.keys.shape[1] not in layouts.LPM_KEY_SIZES.values():
             return []
-        return np.unique(np.ascontiguousarray(self.view.dump.keys[:, :4]).view("<u4")).tolist()
+        lengths = np.unique(np.ascontiguousarray(self.view.dump.keys[:, :4]).view("<u4"))
+        return [int(length) for length in lengths]
 
     def key(self, row: int) -> bytes:
         """The key bytes of an entry."""

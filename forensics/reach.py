@@ -14,6 +14,7 @@ import numpy as np
 from forensics.captured import Captured
 from forensics.context import Context
 from forensics.effects import representative
+from forensics.flow_question import plain_address
 from forensics.neighbours import Neighbours
 from forensics.pod_names import identifiers
 from forensics.replay import wanted_actions
@@ -125,7 +126,7 @@ def _node(case: Case, node: Node) -> dict[str, Any]:
     asked = np.array([*ports, other])
     local = [Place(ref.title, str(ref.ip)) for ref, _ in pods]
     for (identifier, _), program in programs.items():
-        own = next(str(ref.ip) for ref, name in pods if name == identifier)
+        own = next(str(ref.ip) for ref, name in pods if name == identifier)  # replicas share their maps
         program.peers = [*local, *_peers(node, program, {place.address for place in local})]
         program.table = _table(program, own, asked)
     unknown = {identifier for _, identifier in pods if (identifier, "ingress") not in programs}
@@ -146,7 +147,7 @@ def _local_pods(node: Node) -> list[tuple[PodRef, str]]:
     """(pod, identifier) of the pods that run here, as far as their addresses are known."""
     out = []
     for ref in node.known_pods:
-        if not ref.ip or ref.local is False:
+        if plain_address(ref.ip or "") is None or ref.local is False:
             continue
         for name in identifiers(ref.name, ref.namespace):
             state = node.pods.get(name)

@@ -81,7 +81,7 @@ def replay(context: Context, flows: FlowRows, direction: Direction) -> Replay:
     rows = rows.with_columns(policy=_policy(context, rows, direction))
     denials = rows.filter(pl.col("verdict") == "DENY")
     if denials.height:
-        rows = rows.join(classify(context, denials, rows, direction), on="at", how="left")
+        rows = rows.join(classify(context, denials, rows, direction), on="at", how="left", maintain_order="left")
         out.denied = _counted(rows.filter(pl.col("class").is_not_null()), "class")
     else:
         rows = rows.with_columns(pl.lit(None, pl.String).alias("class"))

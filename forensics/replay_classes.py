@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from forensics.captured import Captured
 from forensics.services import services_of
+from formats.address import canonical
 
 if TYPE_CHECKING:
     from forensics.context import Context
@@ -43,7 +43,7 @@ _TUPLE = ("src", "sport", "dst", "dport", "protocol", "direction")
 def classify(context: Context, denials: pl.DataFrame, logged: pl.DataFrame, direction: Direction) -> pl.DataFrame:
     """`at` and `class` of each DENY row. `logged` are all lines of the program."""
     peer = pl.col("src" if direction == "ingress" else "dst")
-    node = context.node.node_ip
+    node = (canonical(context.node.node_ip or "") or "").split("/")[0]
     services = services_of(context.node)
     inside = [
         text
@@ -52,7 +52,7 @@ def classify(context: Context, denials: pl.DataFrame, logged: pl.DataFrame, dire
     ]
     rows = denials.with_columns(late=_late(context, denials, logged), reply=_reply(context, denials, direction))
     found = (
-        pl.when(peer == (str(ipaddress.ip_address(node)) if node else ""))
+        pl.when(peer == node)
         .then(pl.lit(NODE))
         .when(pl.col("policy") == "OK")
         .then(pl.lit(AGAINST_POLICY))

@@ -29,6 +29,7 @@ REASONS = {
 }
 #: The log lines of one packet and of one write come from different goroutines; so far they may be out of order.
 _SKEW_NS = 1_000_000_000
+_BY_ENTRY = ("namespace-allow", "namespace-reserved", "namespace-no-slot")
 
 
 def reasons(context: Context, captured: Captured, listed: pl.DataFrame, every: pl.DataFrame) -> pl.Series:
@@ -43,7 +44,7 @@ def reasons(context: Context, captured: Captured, listed: pl.DataFrame, every: p
         tracked=_tracked(captured, listed),
         settled=_settled_later(listed, every),
         half=pl.lit(half),
-        stateless=pl.lit(stateless),
+        stateless=pl.lit(stateless) & (_by_state(captured) | (pl.col("tier") == "ERROR").fill_null(value=False)),
     )
     found = (
         pl.when(pl.col("misplaced") & pl.col("explained"))
@@ -69,6 +70,13 @@ def last_change(context: Context, direction: str) -> int | None:
     names = {pod.identifier, *(name for pair in places for name in pair)}
     times = [changes.by_map.get(number) for number in ids] + [changes.by_identifier.get(name) for name in names]
     return max((time for time in times if time is not None), default=None)
+
+
+def _by_state(captured: Captured) -> pl.Expr:
+    """Whether the pod state has a say in the answer: from v1.3.0 an entry that covers the peer decides without it."""
+    if not captured.generation.tiers:
+        return pl.lit(value=True)
+    return ~pl.col("reason").is_in(["admin-deny", "admin-allow", *_BY_ENTRY])
 
 
 def _settled_later(listed: pl.DataFrame, every: pl.DataFrame) -> pl.Series:

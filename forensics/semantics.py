@@ -94,7 +94,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Compared:
-    """Every difference, and the peers that cannot be told because a value in their way is not known."""
+    """Every difference, and the peers that cannot be told because a value in their way is not known.
+
+    `intervals` and `asked` say how much work it was: address intervals, and questions to the programs.
+    """
 
     differences: list[Difference]
     undecided: Spans

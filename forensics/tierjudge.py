@@ -14,6 +14,7 @@ import numpy as np
 from forensics.strides import read_both
 from forensics.versions import between
 from formats import layouts
+from formats.address import canonical
 
 if TYPE_CHECKING:
     from typing import Any
@@ -38,11 +39,18 @@ class Misplaced(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """One map's judgement. `unclear` are entries that may be misplaced and cannot be decided with what is at hand."""
+    """One map's judgement.
+
+    `unclear` are entries that may be misplaced and cannot be decided with what is at hand; `odd` have values that are
+    rules of neither tier; `unseen` counts entries that are known to exist and whose values are not shown, None where
+    the dump does not say whether more entries follow.
+    """
 
     misplaced: list[Misplaced]
     unclear: list[Entry]
     checked: int
+    odd: tuple[Entry, ...] = ()
+    unseen: int | None = 0
 
 
 def judge_cluster(context: Context, state: MapState) -> Judgement:
@@ -53,16 +61,20 @@ def judge_cluster(context: Context, state: MapState) -> Judgement:
 def _judge_cluster(context: Context, state: MapState) -> Judgement:
     rows = _known_rows(state)
     if not len(rows):
-        return Judgement([], [], 0)
+        return Judgement([], [], 0, unseen=_unseen(state, 0))
     words, known = state.words()
     readings = read_both(words, known)
     namespace, cluster = readings.namespace.sane[rows], readings.cluster.sane[rows]
     misplaced = [Misplaced(state.entry(row), STRIDE) for row in rows[namespace & ~cluster].tolist()]
     both = [state.entry(row) for row in rows[namespace & cluster].tolist()]
+    odd = tuple(state.entry(row) for row in rows[~namespace & ~cluster].tolist())
+    unseen = _unseen(state, len(rows))
     if not both:
-        return Judgement(misplaced, [], len(rows))
+        return Judgement(misplaced, [], len(rows), odd, unseen)
     unclear: list[Entry] = []
-    surroundings = _Surroundings(context, state, bool(misplaced), words)
+    # beside a rule that is certainly the cluster tier's, bad neighbours alone prove nothing of an unclear one
+    certain = bool((cluster & ~namespace).any())
+    surroundings = _Surroundings(context, state, bool(misplaced), words, certain=certain)
     for entry in both:
         reason, undecided = surroundings.decide(entry)
         if reason is not None:
@@ -70,7 +82,15 @@ def _judge_cluster(context: Context, state: MapState) -> Judgement:
         elif undecided:
             unclear.append(entry)
     misplaced.sort(key=lambda item: item.entry.row)
-    return Judgement(misplaced, unclear, len(rows))
+    return Judgement(misplaced, unclear, len(rows), odd, unseen)
+
+
+def _unseen(state: MapState, shown: int) -> int | None:
+    """Entries without a value at hand; None when the dump does not say where it ends."""
+    if state.view is None:
+        return None
+    hidden = state.count - shown + state.view.dump.hidden
+    return hidden if hidden or state.view.dump.complete else None
 
 
 def _known_rows(state: MapState) -> np.ndarray[Any, Any]:
@@ -84,31 +104,47 @@ def _known_rows(state: MapState) -> np.ndarray[Any, Any]:
 class _Surroundings:
     """What stands around an entry that can be read both ways."""
 
-    def __init__(self, context: Context, state: MapState, neighbours: bool, words: np.ndarray[Any, Any]) -> None:
-        self._context, self._neighbours, self._words = context, neighbours, words
+    def __init__(
+        self, context: Context, state: MapState, neighbours: bool, words: np.ndarray[Any, Any], *, certain: bool
+    ) -> None:
+        """`neighbours`: other entries of the map are misplaced; `certain`: others are surely cluster rules."""
+        self._context, self._neighbours, self._words, self._certain = context, neighbours, words, certain
         direction: Direction = "egress" if state.direction == "egress" else "ingress"
         intent = context.intent
         expected = intent.expected(direction)
         self._cluster = expected.cluster.entries
         self._namespace = expected.namespace.entries
         self._known = intent.cluster_known.yes
-        self._written = {cidr for write in context.misdirected(state) for cidr in write.cidrs}
+        self._written = {canonical(cidr) for write in context.misdirected(state) for cidr in write.cidrs}
         self._slots = state.slots()
         self._heads = _namespace_heads(context, direction)
+        beside = context.dumped(f"{direction}_map")
+        #: what the namespace policies ask for and the namespace map lacks: found here, it went to the wrong map
+        self._lacked = set(self._namespace) - beside.cidrs if beside is not None and beside.whole else set()
 
     def decide(self, entry: Entry) -> tuple[str | None, bool]:
         """(the reason it is misplaced, or None; whether it stays undecided)."""
         explained = self._cluster.get(entry.cidr)
         if explained is not None and explained.admissible.admits(self._slots[entry.row]):
             return None, False
-        if entry.cidr in self._written and explained is None:
+        if explained is not None:
+            return (POLICIES if self._namespace_rules(entry) else None), False
+        if entry.cidr in self._written:
             return LOG, False
-        if self._neighbours and explained is None:
+        known_rules = self._head(entry) in self._heads
+        belongs = entry.cidr in self._namespace or known_rules
+        if self._neighbours and (belongs or self._known or not self._certain):
             return NEIGHBOURS, False
-        belongs = entry.cidr in self._namespace or self._head(entry) in self._heads
-        if belongs and explained is None:
-            return (POLICIES, False) if self._known else (None, True)
-        return None, False
+        moved = entry.cidr in self._lacked and (known_rules or self._namespace_rules(entry))
+        if moved or (belongs and self._known):
+            return POLICIES, False
+        return None, True
+
+    def _namespace_rules(self, entry: Entry) -> bool:
+        """Whether the entry holds what the namespace policies ask for its CIDR."""
+        wanted = self._namespace.get(entry.cidr)
+        words = self._words[entry.row][: layouts.NAMESPACE_VALUE_SIZE // 4].reshape(-1, 3).tolist()
+        return wanted is not None and wanted.admissible.admits([tuple(slot) for slot in words if any(slot)])
 
     def _head(self, entry: Entry) -> bytes:
         return bytes(self._words[entry.row][: layouts.NAMESPACE_VALUE_SIZE // 4].astype("<u4").tobytes())
@@ -131,7 +167,7 @@ def judge_namespace(context: Context, state: MapState) -> Judgement:
 def _judge_namespace(context: Context, state: MapState) -> Judgement:
     rows = _known_rows(state)
     if not len(rows):
-        return Judgement([], [], 0)
+        return Judgement([], [], 0, unseen=_unseen(state, 0))
     words, known = state.words()
     readings = read_both(words, known)
     raw = ~readings.namespace.sane[rows] & readings.cluster.sane[rows]
@@ -140,7 +176,8 @@ def _judge_namespace(context: Context, state: MapState) -> Judgement:
     misplaced = [Misplaced(state.entry(row), STRIDE) for row in rows[raw].tolist()]
     misplaced += [Misplaced(entry, reason) for entry, reason in _cluster_rules(context, state, rows[~raw])]
     misplaced.sort(key=lambda item: item.entry.row)
-    return Judgement(misplaced, [], len(rows))
+    odd = tuple(state.entry(row) for row in rows[~readings.namespace.sane[rows] & ~raw].tolist())
+    return Judgement(misplaced, [], len(rows), odd, _unseen(state, len(rows)))
 
 
 def _cluster_rules(context: Context, state: MapState, rows: np.ndarray[Any, Any]) -> list[tuple[Entry, str]]:

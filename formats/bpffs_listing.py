@@ -89,4 +89,5 @@ FORMAT = Format(
     versions="ls and find of coreutils and busybox, tree",
     about="The agent's pins: which pod identifiers have programs and maps on the node, and since when.",
     limits=("the times have no zone and, in the short form, no year: they are kept as printed",),
+    loses=("owner, mode and size of the pins; directories and files that are no pins of the agent",),
 )

@@ -20,7 +20,7 @@ _WIDE_GAP = re.compile(rb"[0-9a-f]  [0-9a-f]")
 #: A field behind its label has at most one row.
 _INLINE_LIMIT = 16
 #: Entries of a clean run that a condensed head keeps: what looks for labels, rows and their number finds them in these.
-_KEPT_ENTRIES = 24
+_KEPT_ENTRIES = 4
 
 
 def frame_at(data: bytes, at: int) -> tuple[Frame, bytes] | None:

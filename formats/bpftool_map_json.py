@@ -22,6 +22,7 @@ from formats.bpftool_parts import Block, Gap, Loose, Stated
 from formats.bpftool_typed import as_json, key_bytes, value_bytes
 from formats.elision import elision
 from formats.hexdump import decode_run, fixed_spans, frame_of
+from formats.json_documents import straight_quotes
 from formats.source import Oversized
 from formats.text import lines
 
@@ -72,7 +73,7 @@ def sniff(head: bytes, path: str) -> Score:
 def read(source: Source) -> Iterator[Item]:
     """One MapDump for each array of elements, its problems after it; JSON errors of bpftool as `cli_error`."""
     try:
-        data = source.data()
+        data = straight_quotes(source.data())
     except Oversized as error:
         yield Problem(f"JSON dump {error}", done="not read", lost="the dump")
         return

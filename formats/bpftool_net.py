@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score, Span
+from formats.json_documents import straight_quotes
 from formats.jsonspans import objects
 from formats.source import Oversized
 from formats.tc_filter import filter_data
@@ -41,7 +42,7 @@ def sniff(head: bytes, path: str) -> Score:
 def read(source: Source) -> Iterator[Item]:
     """One `tc_filter` for each attachment."""
     try:
-        data = source.data()
+        data = straight_quotes(source.data())
     except Oversized as error:
         yield Problem(f"listing {error}", done="not read", lost="the listing")
         return
@@ -74,5 +75,6 @@ FORMAT = Format(
     read,
     versions="bpftool 5.16 to 7.7",
     about="Programs on the tc and xdp hooks of devices. Hooks are the device's, the opposite of the pod's direction.",
+    limits=("the sections flow_dissector and netfilter are passed over: the agent attaches nothing there",),
     loses=("pref, handle, chain and tag, which bpftool does not print",),
 )

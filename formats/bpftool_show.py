@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score, Span
+from formats.json_documents import straight_quotes
 from formats.jsonspans import objects
 from formats.source import Oversized
 from formats.text import Line, lines
@@ -50,7 +51,7 @@ def sniff(head: bytes, path: str) -> Score:
 def read(source: Source) -> Iterator[Item]:
     """One `map_info` or `prog_info` for each map or program."""
     try:
-        data = source.data()
+        data = straight_quotes(source.data())
     except Oversized as error:
         yield Problem(f"listing {error}", done="not read", lost="the listing")
         return
@@ -205,4 +206,5 @@ FORMAT = Format(
     versions="bpftool 5.16 to 7.7, plain, -j and -p, with and without -f",
     about="Listings of BPF maps and programs: ids, types, sizes, pins, and which maps a program uses.",
     limits=("memlock is not used: kernels count it differently", "a tag that was cut by hand is null"),
+    loses=("run times and counts, licence, BTF of programs, and the owner of a prog_array",),
 )

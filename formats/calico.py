@@ -55,5 +55,6 @@ FORMAT = Format(
     quiet=True,
     versions="Calico 3.20 to 3.30",
     about="Says that another policy engine is here, and how much of it; it is not analysed.",
+    limits=("counts are of what the text shows, not of the cluster",),
     loses=("everything but names and counts",),
 )

@@ -94,6 +94,7 @@ FORMAT = Format(
     quiet=True,
     versions="Cilium 1.10 to 1.17",
     about="Says that another CNI's data is here, and how much of it; it is not analysed.",
+    limits=("counts are of what the text shows, not of the cluster",),
     loses=("everything but names and counts",),
 )
 JSON_FORMAT = Format(
@@ -106,5 +107,6 @@ JSON_FORMAT = Format(
     quiet=True,
     versions="Cilium 1.10 to 1.17",
     about="Says that another CNI's data is here, and how much of it; it is not analysed.",
+    limits=("counts are of what the text shows, not of the cluster",),
     loses=("everything but names and counts",),
 )

@@ -102,5 +102,6 @@ FORMAT = Format(
     quiet=True,
     versions="eks-log-collector 0.5.2 to 0.7.9",
     about="Known members that this tool does not use; the reason of the recognition names them.",
+    limits=("known by the member's name and its first lines, no more",),
     loses=("everything",),
 )

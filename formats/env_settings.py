@@ -108,4 +108,5 @@ FORMAT = Format(
     versions="amazon-vpc-cni-k8s v1.0.0 to v1.23.0",
     about="The veth prefix and the settings the CNI runs with.",
     limits=("the policy enforcing mode is not among them",),
+    loses=("settings of the other plugins in 10-aws.conflist, and values that are objects",),
 )

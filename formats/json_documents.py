@@ -43,7 +43,7 @@ _WORDS: dict[bytes, bool | None] = {b"true": True, b"false": False, b"null": Non
 def documents(data: bytes) -> Iterator[Document]:
     """Every JSON document in `data`, other text passed over."""
     at = 0
-    straight = _straight_quotes(data)
+    straight = straight_quotes(data)
     while start := _START.search(straight, at):
         bracket = start[0] in (b"{", b"[")
         parser = _Parser(straight, start.start() if bracket else start.end(), fragment=not bracket)
@@ -52,7 +52,7 @@ def documents(data: bytes) -> Iterator[Document]:
             yield parser.document()
 
 
-def _straight_quotes(data: bytes) -> bytes:
+def straight_quotes(data: bytes) -> bytes:
     """Typographic quotes and no-break blanks replaced at equal length, so that offsets hold."""
     if b"\xe2\x80\x9c" in data or b"\xe2\x80\x9d" in data:
         data = data.replace(b"\xe2\x80\x9c", b'  "').replace(b"\xe2\x80\x9d", b'"  ')

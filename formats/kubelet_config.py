@@ -57,5 +57,6 @@ FORMAT = Format(
     quiet=True,
     versions="kubelet.config.k8s.io/v1beta1",
     about="The instance id and the zone, from providerID; the address of the cluster's DNS.",
+    limits=("a node without a cloud provider has no providerID: neither instance nor zone is known then",),
     loses=("every other setting",),
 )

@@ -123,7 +123,7 @@ def _sandbox(line: Line, journal: re.Match[str], failures: dict[str, Record]) ->
         "utc_ns": ns_of(journal["ts"]),
         "level": _LEVELS[rest[0]],
         "event": "sandbox-failed",
-        "msg": rest,
+        "msg": rest.rstrip(),
         "namespace": pod["namespace"],
         "pod": pod["name"],
         "count": 1,

@@ -48,6 +48,8 @@ FORMAT = Format(
     title="listing of the log directory",
     sniff=sniff,
     read=read,
+    versions="ls -l of coreutils and busybox",
     about="`ls -l` of /var/log/aws-routed-eni: the logs of the agent and the CNI with size and time.",
     limits=("The time is kept as printed: `ls` prints no zone and for recent files no year.",),
+    loses=("Owner, mode and links of the files; files that are no logs.",),
 )

@@ -73,5 +73,6 @@ FORMAT = Format(
     quiet=True,
     versions="Prometheus text format 0.0.4",
     about="The version of the CNI that answered, and how much the agent says it dropped.",
+    limits=("counters are since the start of the process; the text has no time",),
     loses=("every other metric",),
 )

@@ -70,4 +70,5 @@ FORMAT = Format(
         "requests, failures that kept pods from starting."
     ),
     limits=("An address belongs to a pod only when the request with the same container id is in the file.",),
+    loses=("Lines of the CNI that name no pod, address or failure: counted, not listed.",),
 )

@@ -75,6 +75,9 @@ class Source:
 
     def line_chunks(self) -> Iterator[tuple[int, bytes]]:
         """(byte offset, piece) where every piece ends at a line end (the last one may not)."""
+        if self._data is not None:
+            yield from _cut_at_lines(self._data)
+            return
         offset = 0
         carry = b""
         for piece in self.chunks():
@@ -89,6 +92,16 @@ class Source:
             carry = block[cut:]
         if carry:
             yield offset, carry
+
+
+def _cut_at_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """line_chunks() of bytes at hand: no piece is joined, and one that is small is not even copied."""
+    offset, size = 0, len(data)
+    while offset < size:
+        stop = min(offset + CHUNK_BYTES, size)
+        cut = stop if stop == size else data.rfind(b"\n", offset, stop) + 1 or stop
+        yield offset, data[offset:cut]
+        offset = cut
 
 
 def _read_up_to(stream: BinaryIO, limit: int) -> bytes:

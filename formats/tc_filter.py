@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score, Span
 from formats.bpftool_names import command
+from formats.json_documents import straight_quotes
 from formats.jsonspans import objects
 from formats.source import Oversized
 from formats.text import Line, lines
@@ -93,7 +94,7 @@ def sniff(head: bytes, path: str) -> Score:
 def read(source: Source) -> Iterator[Item]:
     """One `tc_filter` for each filter with a handle."""
     try:
-        data = source.data()
+        data = straight_quotes(source.data())
     except Oversized as error:
         yield Problem(f"listing {error}", done="not read", lost="the listing")
         return
@@ -209,4 +210,5 @@ FORMAT = Format(
     limits=(
         "the device and the hook are in the command only: without it both are null, unless the file's name has them",
     ),
+    loses=("flags of offloading, and the options of filters of other kinds than bpf",),
 )

@@ -47,5 +47,6 @@ FORMAT = Format(
     read=read,
     versions="coreutils and busybox on Linux, x86_64 and arm64",
     about="The host name and the kernel release of the node.",
+    limits=("a host name somebody has set tells nothing of the node's address",),
     loses=("the kernel's build date",),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from formats.base import ENTRY_SPAN_DTYPE, MapDump, Record, Span
 
 NODE = "10.1.2.10"
 NOWHERE = Span(0, 0, 1, 1)
+#: Stands in for a file: its bytes were not kept.
+FILE = SimpleNamespace(id="a001", shown_path="dump.txt", data=None)
 SIZES = {"namespace": (288, 3), "cluster": (384, 4)}
 
 
@@ -42,7 +45,7 @@ def map_state(name, entries, *, complete=True, unknown=()):
     dump = MapDump("hex", keys, values, spans, NOWHERE, map_name=name, key_size=key_size, value_size=size,
                    value_known=known, complete=complete)  # fmt: skip
     state = MapState(name, key_size=key_size, value_size=size)
-    state.view = MapView(dump, None)
+    state.view = MapView(dump, FILE)
     return state
 
 
@@ -51,7 +54,7 @@ def state_map(name, states):
     values = np.array(list(states.values()), np.uint8).reshape(len(states), 1)
     dump = MapDump("hex", keys, values, np.zeros(len(states), ENTRY_SPAN_DTYPE), NOWHERE, map_name=name, complete=True)
     state = MapState(name)
-    state.view = MapView(dump, None)
+    state.view = MapView(dump, FILE)
     return state
 
 
@@ -64,7 +67,7 @@ def context(objects, maps, *, identifier, version="v1.3.1", node_ip=NODE, family
     for item in objects:
         meta = item["metadata"]
         data = {"kind": item["kind"], "object": item, "namespace": meta.get("namespace"), "name": meta["name"]}
-        node.objects.append(KubeObject(None, Record("k8s_object", data, NOWHERE)))
+        node.objects.append(KubeObject(FILE, Record("k8s_object", data, NOWHERE)))
     pod = PodState("node", identifier)
     pod.pods = list(node.known_pods)
     for name, entries in maps.items():

@@ -1,4 +1,4 @@
-"""`verdict`: one flow through the captured maps beside what the policies ask, and what is said where nobody can tell."""
+"""`verdict`: one flow through the captured maps, what the policies ask, and what is said where nobody can tell."""
 
 from __future__ import annotations
 

@@ -11,13 +11,15 @@ from forensics.detectors import addresses, restart_aliasing
 from forensics.detectors.base import Detector
 from forensics.entrydiff import CAUSES, slot_texts
 from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found
-from forensics.fold import AGAINST_POLICY, LINES, Pods, fold, kind_of, line_text, row
+from forensics.fold import AGAINST_POLICY, LINES, Pods, fold, line_text, row
 from forensics.generations import generation_of
 from forensics.intent import DIRECTIONS
 from forensics.keydiff import KeyDiff
 from forensics.strides import cluster_text, namespace_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from forensics.compare import Comparison
     from forensics.context import Context
     from forensics.entrydiff import EntryDifference
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Slots named in a sentence.
 _NAMED = 12
+#: Lines of effect told for one entry.
+_EFFECTS = 3
+_NO_EFFECT = "no packet is treated differently from what the policies ask"
 #: What another detector claims: misplaced-tier-entry.
 _CLAIMED = "other-tier"
 _CLUSTER = "cluster"
@@ -105,7 +110,7 @@ def _finding(
     result.summary = " ".join(_sentences(context, state, cause, changed, denied, allowed))
     result.impact = addresses.impact_text(denied, allowed)
     result.details = {
-        "entries": [_row(context, state, each, charged) for each in changed],
+        "entries": list(_rows(context, state, changed, charged)),
         "wrongly_denied": denied,
         "wrongly_allowed": allowed,
         "cause": CAUSES[cause].title,
@@ -168,30 +173,36 @@ def _some(slots: tuple[tuple[int, ...], ...]) -> str:
     return ", ".join(texts[:_NAMED]) + more
 
 
-def _row(context: Context, state: MapState, each: EntryDifference, charged: list[Difference]) -> dict[str, Any]:
-    entry = next(entry for entry in state.entries if entry.cidr == each.cidr)
+def _rows(
+    context: Context, state: MapState, changed: list[EntryDifference], charged: list[Difference]
+) -> Iterator[dict[str, Any]]:
     words, known = state.words()
-    value = state.value(entry.row)
-    numbers, sure = words[entry.row].tolist(), known[entry.row].tolist()
+    places = {entry.cidr: entry for entry in state.entries}
+    by_entry: dict[str, list[Difference]] = {}
+    for difference in charged:
+        for cidr in difference.causes:
+            by_entry.setdefault(cidr, []).append(difference)
+    pods = Pods(context.node.known_pods)
     cluster = state.tier == _CLUSTER
-    pods = Pods(())
-    mine = [found for found in charged if each.cidr in found.causes]
-    effect = "; ".join(f"{line.kind} {line_text(line, pods)}" for line in fold(_alike(mine), AGAINST_POLICY, 3))
-    return {
-        "cidr": each.cidr,
-        "map": state.name,
-        "key_hex": entry.key.hex(),
-        "value_hex": value.hex() if value is not None else None,
-        "boundary": None,
-        "as_namespace": [] if cluster else namespace_text(numbers, sure),
-        "as_cluster": cluster_text(numbers, sure) if cluster else [],
-        "trailing": None,
-        "effect": effect or "no packet is treated differently from what the policies ask",
-        "lost": slot_texts(each.lost),
-        "gained": slot_texts(each.gained),
-        "wanted": len(each.wanted),
-        "kinds": sorted({kind_of(found, AGAINST_POLICY) for found in mine}),
-    }
+    for each in changed:
+        entry, mine = places[each.cidr], by_entry.get(each.cidr, [])
+        value = state.value(entry.row)
+        numbers, sure = words[entry.row].tolist(), known[entry.row].tolist()
+        lines = fold(_alike(mine), AGAINST_POLICY, _EFFECTS)
+        yield {
+            "cidr": each.cidr,
+            "map": state.name,
+            "key_hex": entry.key.hex(),
+            "value_hex": value.hex() if value is not None else None,
+            "boundary": None,
+            "as_namespace": [] if cluster else namespace_text(numbers, sure),
+            "as_cluster": cluster_text(numbers, sure) if cluster else [],
+            "trailing": None,
+            "effect": "; ".join(f"{line.kind} {line_text(line, pods)}" for line in lines) or _NO_EFFECT,
+            "lost": slot_texts(each.lost),
+            "gained": slot_texts(each.gained),
+            "wanted": len(each.wanted),
+        }
 
 
 def _alternatives(context: Context, state: MapState, cause: str) -> list[dict[str, str]]:

@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING, Any
 from forensics import collect
 from forensics.defects import defect, remedy
 from forensics.detectors import cluster_rules, restart_aliasing
-from forensics.detectors.addresses import impact_text, wording
+from forensics.detectors.addresses import impact_text, verdict_text, wording
 from forensics.detectors.base import Detector
 from forensics.effects import Others, answer_text
 from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found, not_applicable
+from forensics.keydiff import still_frozen
+from forensics.meant import meant
 from forensics.neighbours import HEAD
 from forensics.strides import cluster_text, namespace_text
-from forensics.tierjudge import CONFIDENCE, Judgement, judge_cluster, judge_namespace
+from forensics.tierjudge import (
+    CONFIDENCE,
+    LOG,
+    NEIGHBOURS,
+    POLICIES,
+    STRIDE,
+    Judgement,
+    judge_cluster,
+    judge_namespace,
+)
 from forensics.versions import at_least
 
 if TYPE_CHECKING:
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
     from forensics.podstate import Entry, MapState
     from forensics.policy_rules import Direction
 
+_NAMED = 5
 _MAPS = ("cp_ingress_map", "cp_egress_map", "ingress_map", "egress_map")
 #: Entries whose bytes are cited one by one; the finding's entries[] names all of them.
 CITED = 12
@@ -43,17 +55,43 @@ def run(context: Context) -> Answer:
         judgement = judge_cluster(context, state) if state.tier == "cluster" else judge_namespace(context, state)
         if judgement.misplaced:
             findings.append(_finding(context, state, judgement))
-        if judgement.unclear:
-            listed = ", ".join(entry.cidr for entry in judgement.unclear[:5])
-            notes.append(f"{name}: {listed} reads as a rule of either tier and no policy at hand explains it")
-            missing.append(collect.CLUSTER_POLICIES)
+        why, wanted = open_questions(context, state, judgement)
+        notes += why
+        missing += wanted
     if findings:
         return found(findings)
     if missing:
         lacking = [name for name in _MAPS if context.dumped(name) is None]
-        why = notes or [f"no dump of {', '.join(lacking)}"]
+        why = [*notes, *([f"no dump of {', '.join(lacking)}"] if lacking else [])]
         return cannot_tell("; ".join(why), *dict.fromkeys(missing))
     return clean("every entry reads as a rule of its own map's tier")
+
+
+def open_questions(context: Context, state: MapState, judgement: Judgement) -> tuple[list[str], list[Missing]]:
+    """What one map's judgement leaves open, in words, and the inputs that would settle it."""
+    notes: list[str] = []
+    missing: list[Missing] = []
+    dump = collect.map_dump(context, state.name)
+    if judgement.unclear:
+        listed = _some([entry.cidr for entry in judgement.unclear], _NAMED)
+        verb = "reads as a rule" if len(judgement.unclear) == 1 else "read as rules"
+        notes.append(f"{state.name}: {listed} {verb} of either tier, and no policy at hand explains it")
+        known = context.intent.cluster_known.yes
+        missing += [collect.AGENT_LOG] if known else [collect.CLUSTER_POLICIES]
+        if not context.intent.known.yes:
+            missing.append(collect.POLICIES)
+    if judgement.odd:
+        listed = _some([entry.cidr for entry in judgement.odd], _NAMED)
+        notes.append(f"{state.name}: the value of {listed} is a rule of neither tier")
+        missing.append(dump)
+    if judgement.unseen is None:
+        notes.append(f"{state.name}: the dump does not say that it is complete")
+        missing.append(dump)
+    elif judgement.unseen:
+        count = "1 value is" if judgement.unseen == 1 else f"{judgement.unseen} values are"
+        notes.append(f"{state.name}: {count} not shown")
+        missing.append(dump)
+    return notes, missing
 
 
 def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding:
@@ -61,11 +99,21 @@ def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding
         return cluster_rules.finding(context, state, judgement, DETECTOR.id)
     entries = [item.entry.cidr for item in judgement.misplaced]
     direction: Direction = "egress" if state.direction == "egress" else "ingress"
-    paths = context.datapaths(direction, _wanted(context, state, judgement))
+    meant_of = {item.entry.cidr: meant(*_row_words(state, item.entry.row)) for item in judgement.misplaced}
+    least = context.datapaths(direction, _wanted(context, state, judgement, [m.least for m in meant_of.values()]))
     others = Others(_others(context, state))
-    effects = {cidr: paths.effects(cidr, others) for cidr in entries}
-    rows = [_row(context, state, item.entry, effects[item.entry.cidr]) for item in judgement.misplaced]
-    denied, allowed = wording(context, effects)
+    effects = {cidr: least.effects(cidr, others) for cidr in entries}
+    most_effects = effects
+    if not context.intent.known.yes and not all(each.whole for each in meant_of.values()):
+        most = context.datapaths(direction, _wanted(context, state, judgement, [m.most for m in meant_of.values()]))
+        most_effects = {cidr: most.effects(cidr, others) for cidr in entries}
+    hidden = {cidr for cidr in entries if most_effects[cidr] != effects[cidr]}
+    rows = [
+        _row(context, state, item.entry, _text(item.entry, effects, most_effects, hidden))
+        for item in judgement.misplaced
+    ]
+    # what the least asks is surely denied wrongly, what even the most does not ask is surely allowed wrongly
+    denied, allowed = wording(context, effects)[0], wording(context, most_effects)[1]
     reasons = {item.reason for item in judgement.misplaced}
     confidence = next(level for level in ("certain", "high") if level in {CONFIDENCE[reason] for reason in reasons})
     name = context.full_name(state)
@@ -80,13 +128,12 @@ def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding
         entries=entries,
         defect=restart_aliasing.DEFECT,
         title=f"{name}: {_count(len(entries))} of namespace rules in the cluster-tier map",
-        summary=_summary(context, state, len(entries), denied, allowed),
+        summary=_summary(context, state, len(entries), denied, allowed, hidden=len(hidden)),
         mechanism=defect(restart_aliasing.DEFECT).mechanism,
-        impact=impact_text(denied, allowed)
-        + "\nThe namespace map beside it is frozen: later changes of the policies do not reach it.",
+        impact=f"{_impact(denied, allowed, hidden)}\n{_beside(context)}",
         remedy=remedy(restart_aliasing.DEFECT, context, map=state.name),
         references=defect(restart_aliasing.DEFECT).references,
-        alternatives=_alternatives(context, state),
+        alternatives=_alternatives(context, state, reasons),
         since=restart_aliasing.since(context, state),
         until=context.node.observed_until,
         details={"entries": rows, "wrongly_denied": denied, "wrongly_allowed": allowed},
@@ -98,7 +145,40 @@ def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding
     return finding
 
 
-def _row(context: Context, state: MapState, entry: Entry, effects: list[Effect]) -> dict[str, Any]:
+def _row_words(state: MapState, row: int) -> tuple[list[int], list[bool]]:
+    words, known = state.words()
+    return words[row].tolist(), known[row].tolist()
+
+
+def _impact(denied: list[str], allowed: list[str], hidden: set[str]) -> str:
+    if hidden and not denied and not allowed:
+        return "Which packets are treated differently cannot be told: the dump does not show what the rules were."
+    return impact_text(denied, allowed)
+
+
+def _beside(context: Context) -> str:
+    if still_frozen(context):
+        return "The namespace map beside it is frozen: later changes of the policies do not reach it."
+    version = context.node.agent_version
+    return (
+        f"Agent {version} writes the namespace map beside it again; the entries here stay until the maps are recreated."
+    )
+
+
+def _text(entry: Entry, least: dict[str, list[Effect]], most: dict[str, list[Effect]], hidden: set[str]) -> str:
+    """The effect in words; where rules are hidden, what is sure, and what the kernel does anyway."""
+    if entry.cidr not in hidden:
+        return _effect_text(least[entry.cidr])
+    sure = [effect for effect in least[entry.cidr] if effect.kind == "wrongly-denied"]
+    sure += [effect for effect in most[entry.cidr] if effect.kind == "wrongly-allowed"]
+    parts = [_effect_text(sure)] if sure else []
+    parts.append(
+        f"the dump does not show every rule that was meant; the kernel: {verdict_text(most[entry.cidr], compared=False)}"
+    )
+    return "; ".join(parts)
+
+
+def _row(context: Context, state: MapState, entry: Entry, effect: str) -> dict[str, Any]:
     """One entry with both readings, what trails it and what the kernel does to traffic of it."""
     words, known = state.words()
     row, cidr = entry.row, entry.cidr
@@ -113,20 +193,21 @@ def _row(context: Context, state: MapState, entry: Entry, effects: list[Effect])
         "as_namespace": namespace_text(words[row].tolist(), known[row].tolist()),
         "as_cluster": cluster_text(words[row].tolist(), known[row].tolist()),
         "trailing": {"kind": tail.kind, "hex": tail.hex, "source": tail.source} if tail else None,
-        "effect": _effect_text(effects),
+        "effect": effect,
     }
 
 
-def _wanted(context: Context, state: MapState, judgement: Judgement) -> dict[str, dict[bytes, bytes]] | None:
+def _wanted(
+    context: Context, state: MapState, judgement: Judgement, values: list[bytes]
+) -> dict[str, dict[bytes, bytes]] | None:
     """The maps as they were meant: by the policies (None), or without them the same entries in their own map."""
     if context.intent.known.yes:
         return None
     kernel = context.kernel_maps(state.direction)
     moved, kept = dict(kernel["namespace"]), dict(kernel["cluster"])
-    words, _ = state.words()
-    for item in judgement.misplaced:
+    for item, value in zip(judgement.misplaced, values, strict=True):
         kept.pop(item.entry.key, None)
-        moved[item.entry.key] = words[item.entry.row].astype("<u4").tobytes()[:HEAD]
+        moved[item.entry.key] = value
     return {"namespace": moved, "cluster": kept}
 
 
@@ -151,7 +232,9 @@ def _effect_text(effects: list[Effect]) -> str:
     return "; ".join(f"{', '.join(traffic)}: {answer}" for answer, traffic in parts.items())
 
 
-def _summary(context: Context, state: MapState, count: int, denied: list[str], allowed: list[str]) -> str:
+def _summary(
+    context: Context, state: MapState, count: int, denied: list[str], allowed: list[str], *, hidden: int
+) -> str:
     pods = ", ".join(context.pod.titles()) or context.pod.identifier
     parts = [
         f"{_count(count)} of {context.full_name(state)} {'holds' if count == 1 else 'hold'} namespace rules, written 12 bytes a slot and read 16."
@@ -161,10 +244,17 @@ def _summary(context: Context, state: MapState, count: int, denied: list[str], a
         parts.append(f"Wrongly denied: {_some(denied)}.")
     if allowed:
         parts.append(f"WRONGLY ALLOWED: {_some(allowed)}.")
-    if not denied and not allowed:
+    if hidden:
+        parts.append(
+            f"The dump does not show all that {'it was' if count == 1 else 'they were'} meant to be: more may be denied or allowed wrongly."
+        )
+    elif not denied and not allowed:
         parts.append("No verdict differs from what the policies ask at the moment, only the tier that gives it.")
     if not context.intent.known.yes:
         parts.append("Without the PolicyEndpoints this compares with the same rules in their own map.")
+    beside = f"{state.direction}_map"
+    if context.dumped(beside) is None:
+        parts.append(f"No dump of {beside} is at hand: it is taken to lack {'the address' if count == 1 else 'them'}.")
     return " ".join(parts)
 
 
@@ -177,11 +267,20 @@ def _count(number: int) -> str:
     return "1 entry" if number == 1 else f"{number} entries"
 
 
-def _alternatives(context: Context, state: MapState) -> list[dict[str, str]]:
+#: Why an entry is no cluster policy's, by the reason it was judged misplaced.
+_NO_CLUSTER_RULE = {
+    STRIDE: "as cluster rules they have impossible priorities, protocols or gaps between slots",
+    LOG: "the agent log shows the namespace map's content being written to this map's ID",
+    NEIGHBOURS: "they stand among entries of this map that cannot be cluster rules",
+    POLICIES: "the namespace policies or the namespace map have the same rules, and no cluster policy at hand lists them",
+}
+
+
+def _alternatives(context: Context, state: MapState, reasons: set[str]) -> list[dict[str, str]]:
     out = []
     known = context.intent.cluster_known
     explanation = "a cluster policy put these entries here"
-    why = "as cluster rules they have impossible priorities, protocols or gaps between slots"
+    why = "; ".join(text for reason, text in _NO_CLUSTER_RULE.items() if reason in reasons)
     out.append({"explanation": explanation, "why_not": f"{why}; {known.why}" if known.yes else why})
     raw = state.view is not None and state.view.raw
     why = "raw bytes with their own count" if raw else "the text form prints whole slots, and they rotate by 12 bytes"

@@ -9,6 +9,7 @@ from forensics import collect
 from forensics.defects import defect, remedy
 from forensics.detectors import restart_aliasing
 from forensics.detectors.base import Detector
+from forensics.detectors.misplaced_tier_entry import open_questions
 from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found, not_applicable
 from forensics.neighbours import HEAD, TAIL
 from forensics.strides import cluster_text, namespace_text
@@ -35,6 +36,7 @@ def run(context: Context) -> Answer:
     if not findings and version and not at_least(version, "v1.3.0") and not _has_cluster_maps(context):
         return not_applicable(f"agent {version} has values of one size only")
     missing: list[Missing] = []
+    notes: list[str] = []
     for name in _CLUSTER:
         state = context.dumped(name)
         if state is None:
@@ -43,14 +45,15 @@ def run(context: Context) -> Answer:
         judgement = judge_cluster(context, state)
         if judgement.misplaced:
             findings.append(_finding(context, state, judgement.misplaced))
-        if judgement.unclear:
-            missing.append(collect.CLUSTER_POLICIES)
+        why, wanted = open_questions(context, state, judgement)
+        notes += why
+        missing += wanted
     if findings:
         return found(findings)
     if missing:
         lacking = [name for name in _CLUSTER if context.dumped(name) is None]
-        why = f"no dump of {', '.join(lacking)}" if lacking else "some values can be read as rules of either size"
-        return cannot_tell(why, *dict.fromkeys(missing))
+        why = [*notes, *([f"no dump of {', '.join(lacking)}"] if lacking else [])]
+        return cannot_tell("; ".join(why), *dict.fromkeys(missing))
     return clean("every value fills its slots of 16 bytes from the first on, and none ends at byte 288")
 
 

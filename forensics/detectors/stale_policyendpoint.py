@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from forensics.context import Context
     from forensics.controller_diff import Compared, Difference
     from forensics.controller_stage import Concern
-    from forensics.policy_rules import Direction
+    from forensics.evidence import Citation
 
 CITED = 12
 _INPUTS = {PODS: collect.CLUSTER_PODS, NAMESPACES: collect.NAMESPACES, SERVICES: collect.SERVICES}
@@ -44,7 +44,9 @@ def run(context: Context) -> Answer:
     stage, identifier = context.neighbours.controller, context.pod.identifier
     lacking = _lacking(context)
     if lacking:
-        return cannot_tell(f"the input has no {' and no '.join(m.what.split(' of ')[0][4:] for m in lacking)}", *lacking)
+        return cannot_tell(
+            f"the input has no {' and no '.join(m.what.split(' of ')[0][4:] for m in lacking)}", *lacking
+        )
     concerns = stage.concerns(identifier, context.intent.version)
     differing = [concern for concern in concerns if concern.differences]
     if differing:
@@ -111,8 +113,7 @@ def _finding(context: Context, concerns: list[Concern]) -> Finding:
     directions = {w.difference.direction for w in weighed}
     only = next(iter(directions)) if len(directions) == 1 else None
     cluster = {w.compared.wanted.policy.tier for w in weighed} == {"cluster"}
-    numbers = {_DEFECTS.get(w.difference.kind) for w in weighed if not w.young}
-    number = numbers.pop() if len(numbers) == 1 else None
+    number = _number({w.difference.kind for w in weighed if not w.young})
     severities = ("high", "medium", "low", "info")
     policies = list(dict.fromkeys(w.compared.wanted.policy.title for w in weighed))
     denied = list(dict.fromkeys(text for w in weighed for text in w.denied))
@@ -121,7 +122,7 @@ def _finding(context: Context, concerns: list[Concern]) -> Finding:
     result = Finding(
         detector=DETECTOR.id,
         severity=min((w.severity for w in weighed), key=severities.index),
-        confidence="high",
+        confidence="medium" if all(w.young for w in weighed) else "high",
         node=context.node.id,
         pod_identifier=context.pod.identifier,
         pods=context.pod.titles(),
@@ -156,12 +157,33 @@ def _finding(context: Context, concerns: list[Concern]) -> Finding:
             if all(w.young for w in weighed)
             else "what differs is older than the PolicyEndpoints' last change, or older than any delay of the controller",
         },
+        *_relabelled(weighed),
         {
             "explanation": "the agent did not follow its PolicyEndpoints",
             "why_not": "not in question here: the policies and the PolicyEndpoints are compared, not the maps",
         },
     ]
     return result
+
+
+def _relabelled(weighed: list[_Weighed]) -> list[dict[str, str]]:
+    pods = sorted({w.difference.pod.title for w in weighed if w.difference.kind == "extra-peer" and w.difference.pod})
+    if not pods:
+        return []
+    return [
+        {
+            "explanation": f"{', '.join(pods[:3])} was a peer itself and has lost its label since",
+            "why_not": "cannot be ruled out, a PolicyEndpoint names no peers; the controller is late either way",
+        }
+    ]
+
+
+def _number(kinds: set[str]) -> str | None:
+    """The defect that leaves such traces. Where a pod has taken over another's address, its peer is missing as well."""
+    numbers = {_DEFECTS.get(kind) for kind in kinds}
+    if "KB-501" in numbers and kinds <= {"extra-peer", *_GONE, "missing-peer", "missing-target"}:
+        return "KB-501"
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def _weighed(context: Context, concerns: list[Concern]) -> list[_Weighed]:
@@ -181,19 +203,15 @@ def _effects(context: Context, difference: Difference) -> tuple[list[str], list[
     family = 6 if ":" in difference.cidr else 4
     if family != context.intent.family:
         return [], []
-    effects = _paths(context, difference.direction, difference.cidr)
+    sides = context.neighbours.controller.sides(context.pod, difference.direction)
+    host = difference.cidr.endswith(("/32", "/128"))
+    effects = sides.paths.effects(difference.cidr, () if host else sides.cidrs - {difference.cidr})
     who = context.who(difference.cidr)
     denied, allowed = (
         [f"{difference.direction} {who}: {', '.join(texts)}"] if (texts := summary(effects, kind)) else []
         for kind in ("wrongly-denied", "wrongly-allowed")
     )
     return denied, allowed
-
-
-def _paths(context: Context, direction: Direction, cidr: str) -> list:  # type: ignore[type-arg]
-    paths = context.neighbours.controller.paths(context.pod, direction)
-    others = [] if cidr.endswith(("/32", "/128")) else paths.prefixes
-    return paths.effects(cidr, [other for other in others if other != cidr])
 
 
 def _order(cidr: str) -> tuple[int, bytes, str]:
@@ -223,7 +241,12 @@ def _sentences(
     shown = [f"{w.compared.wanted.policy.title}: {w.difference.text}" for w in weighed[:4]]
     out = ["; ".join(shown) + (f"; and {len(weighed) - 4} more differences." if len(weighed) > 4 else ".")]
     if all(w.young for w in weighed):
-        out.append("What differs is younger than the PolicyEndpoints: the controller may not have come to it yet.")
+        edited = any(w.compared.edited for w in weighed)
+        out.append(
+            "The PolicyEndpoints were made of another version of the policy; when it was edited is not in the input."
+            if edited
+            else "What differs is younger than the PolicyEndpoints: the controller may not have come to it yet."
+        )
     if allowed:
         out.append(f"The pods WRONGLY ALLOW {'; '.join(allowed[:4])}.")
     if denied:
@@ -237,7 +260,7 @@ def _remedy(weighed: list[_Weighed]) -> str:
     if all(w.young for w in weighed):
         return "Nothing to mend yet. If the difference is still there minutes later, collect again."
     touch = []
-    for policy in dict.fromkeys(w.compared.wanted.policy for w in weighed):
+    for policy in {w.compared.wanted.policy.title: w.compared.wanted.policy for w in weighed}.values():
         where = f" -n {policy.namespace}" if policy.namespace else ""
         touch.append(
             f"$ kubectl annotate {policy.kind.lower()}{where} {policy.name} npforensics/touched=$(date +%s) --overwrite"
@@ -254,13 +277,14 @@ def _remedy(weighed: list[_Weighed]) -> str:
     )
 
 
-def _evidence(weighed: list[_Weighed]) -> list:  # type: ignore[type-arg]
+def _evidence(weighed: list[_Weighed]) -> list[Citation]:
     out = []
-    for compared in dict.fromkeys(id(w.compared) for w in weighed):
-        one = next(w.compared for w in weighed if id(w.compared) == compared)
+    for one in {w.compared.wanted.policy.title: w.compared for w in weighed}.values():
         source = one.wanted.policy.source
         out.append(cite(source.artifact, source.record.span, f"{one.wanted.policy.title}: what is asked"))
-        out += [cite(s.artifact, s.record.span, f"{s.kind} {s.name}: what the controller made of it") for s in one.sources]
+        out += [
+            cite(s.artifact, s.record.span, f"{s.kind} {s.name}: what the controller made of it") for s in one.sources
+        ]
     for w in weighed:
         pod = w.difference.pod
         if pod is not None:
@@ -288,7 +312,13 @@ DETECTOR = Detector(
         "Peers, ports, targets and isolation that the controller should have put into the PolicyEndpoints of a pod "
         "identifier, and those that are there: the stage before the agent's."
     ),
-    needs=("NetworkPolicies", "PolicyEndpoints", "pods", "namespaces where selectors ask for them", "services for egress"),
+    needs=(
+        "NetworkPolicies",
+        "PolicyEndpoints",
+        "pods",
+        "namespaces where selectors ask for them",
+        "services for egress",
+    ),
     run=run,
     defects=("KB-501", "KB-506", "KB-507"),
 )

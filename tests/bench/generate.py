@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isal import igzip
-
 NAME = "eks_i-0b0b0b0b0b0b0b0b0_2026-11-21_0400-UTC_0.7.9.tar.gz"
 NODE, NODE_OCTETS = "10.100.1.10", (10, 100, 1, 10)
 START = 1_795_219_200  # 2026-11-21T00:00:00Z
@@ -297,6 +295,8 @@ def pack(tree: Path, target: Path) -> None:
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
         info.mtime, info.uid, info.gid, info.uname, info.gname = START, 0, 0, "root", "root"
         return info
+
+    from isal import igzip
 
     with igzip.open(target, "wb", compresslevel=2) as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
         for path in sorted(tree.rglob("*")):

@@ -1,0 +1,50 @@
+"""What mail, terminals and editors do to a pasted text, undone line by line at equal length, so that spans hold.
+
+Colours, quote marks, byte order marks, and a tab or a bullet in front of every line are taken out, and the line is
+padded with blanks at its end. Typographic quotes are left to the readers, which know where a quote may stand.
+"""
+
+from __future__ import annotations
+
+import re
+
+from formats.source import HEAD_BYTES, Source
+
+_MARKS = re.compile(rb"\x1b|\xe2\x80\x8b|\xef\xbb\xbf|(?m:^[ \t]*>)|\A\s*(?:\t|\* )")
+_TABBED = re.compile(rb"(?:[ ]*\r?\n|\t[^\n]*(?:\n|\Z))+")
+_BULLETED = re.compile(rb"(?:[ ]*\r?\n|(?:\* |[ ])[^\n]*(?:\n|\Z))+")
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_QUOTED = re.compile(rb"^(?:[ \t]*>[ \t]?)+")
+_NOTHING = re.compile(rb"\xef\xbb\xbf|\xe2\x80\x8b")
+
+
+def undisguised(data: bytes) -> bytes:
+    """`data` as its command printed it, line for line at the same places; the same object when nothing was done."""
+    if not _MARKS.search(data):
+        return data
+    lead = b"\t" if _TABBED.fullmatch(data) else b"* " if _BULLETED.fullmatch(data) else b""
+    out = b"\n".join(_line(row, lead) for row in data.split(b"\n"))
+    return data if out == data else out
+
+
+def _line(raw: bytes, lead: bytes) -> bytes:
+    row = raw.removeprefix(lead)
+    if not row.isascii():
+        row = _NOTHING.sub(b"", row)
+    if b"\x1b" in row:
+        row = _ANSI.sub(b"", row)
+    if row.lstrip()[:1] == b">":
+        row = _QUOTED.sub(b"", row)
+    if len(row) == len(raw):
+        return row
+    end = b"\r" if row.endswith(b"\r") else b""
+    return row.removesuffix(b"\r") + b" " * (len(raw) - len(row)) + end
+
+
+def as_printed(source: Source) -> Source:
+    """The source that readers get: undisguised when it is as small as a paste, else `source` itself."""
+    if len(source.head) >= HEAD_BYTES:
+        return source
+    data = source.data()
+    plain = undisguised(data)
+    return source if plain is data else Source(source.path, plain)

@@ -1,0 +1,150 @@
+"""Two programs over one input, by turns: wall time, processor time and memory of each run, and what each one found."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MEGABYTE = 1e6
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class NotInstalled(Exception):
+    """A yardstick that is not on this machine."""
+
+
+class Run(NamedTuple):
+    """One run: seconds on the wall, seconds of processor, most memory of the whole process tree, what it printed."""
+
+    wall: float
+    cpu: float
+    peak: float
+    said: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a module's side printed last."""
+        return dict(json.loads(self.said.strip().splitlines()[-1]))
+
+
+@dataclass
+class Row:
+    """One line of the table. `seconds` are those of the runs, ours and the yardstick's."""
+
+    work: str
+    yardstick: str
+    bar: float
+    stretch: float | None = None
+    ours: list[float] = field(default_factory=list)
+    theirs: list[float] = field(default_factory=list)
+    note: str = ""
+    same: bool = True
+
+    @property
+    def ratios(self) -> list[float]:
+        """Of each pair."""
+        return [mine / theirs for mine, theirs in zip(self.ours, self.theirs, strict=True)]
+
+    @property
+    def met(self) -> bool:
+        """Whether the median ratio keeps the bar and both sides did the same work."""
+        return bool(self.ours) and self.same and statistics.median(self.ratios) <= self.bar
+
+    def cells(self) -> list[str]:
+        """The row as text: work, yardstick, seconds of both, median ratio with its range, bar, verdict."""
+        bar = f"≤ {self.bar:g}" + (f" ({self.stretch:g})" if self.stretch else "")
+        if not self.ours:
+            return [self.work, self.yardstick, "", "", self.note or "not run", bar, ""]
+        ratios = self.ratios
+        told = f"{statistics.median(ratios):.2g} ({min(ratios):.2g}-{max(ratios):.2g})"
+        verdict = "met" if self.met else "not met" if self.same else "DIFFERENT WORK"
+        if self.met and self.stretch and statistics.median(ratios) <= self.stretch:
+            verdict = "met, stretch too"
+        shown = [f"{statistics.median(side):.3g} s" for side in (self.ours, self.theirs)]
+        return [self.work, self.yardstick, *shown, told, bar, verdict]
+
+
+def run(command: Sequence[str | Path], cwd: Path | None = None) -> Run:
+    """Start a program, watch its memory, wait for it. Raises RuntimeError when it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=_environment()
+    )
+    watch = _Watch(process.pid)
+    out, errors = process.communicate()
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    watch.stop()
+    if process.returncode:
+        raise RuntimeError(f"{command[0]}: {errors.decode(errors='replace')[-800:]}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Run(wall, cpu, max(watch.peak, 0) / MEGABYTE, out.decode(errors="replace"))
+
+
+def side(module: str, name: str, *arguments: str | Path, python: str = sys.executable) -> dict[str, Any]:
+    """Run one side of a module in a process of its own; what it printed, its own seconds among it."""
+    return run([python, "-m", f"tests.bench.{module}", name, *arguments]).told
+
+
+def clock() -> tuple[float, float]:
+    """Wall and processor seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def tell(start: tuple[float, float], end: tuple[float, float], **found: Any) -> int:
+    """Print what one side took and found, for side()."""
+    wall, cpu = end
+    sys.stdout.write(json.dumps({"seconds": wall - start[0], "cpu": cpu - start[1], **found}) + "\n")
+    return 0
+
+
+def _environment() -> dict[str, str]:
+    """As users run it: byte code is kept."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONHASHSEED": "0"}
+
+
+class _Watch:
+    """The largest sum of resident memory over a process and its children, looked at fifty times a second."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._pid, self._over = pid, threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.02):
+            self.peak = max(self.peak, sum(_resident(pid) for pid in _family(self._pid)))
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(each for child in children for each in _family(int(child)))]
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0
