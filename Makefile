@@ -24,6 +24,9 @@ lint: $(VENV)/.ready-test
 bench: $(VENV)/.ready-test
 	$(BIN)/python -m tests.bench
 
+campaign: $(VENV)/.ready-test
+	$(BIN)/python -m tests.campaign all
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("npforensics needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)

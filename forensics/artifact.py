@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.disguise import as_printed
+from forensics.flow_columns import packed
 from forensics.identify import Identity, identify
 from formats.base import FlowBatch, MapDump, Problem, Record
 from formats.source import HEAD_BYTES, Oversized, Source
@@ -123,7 +124,7 @@ def _sort_items(artifact: Artifact, items: Iterator[Item]) -> None:
         elif isinstance(item, MapDump):
             artifact.dumps.append(item)
         elif isinstance(item, FlowBatch):
-            artifact.flows.append(item)
+            artifact.flows.append(packed(item))
         else:
             artifact.problems.append(item)
 

@@ -74,7 +74,7 @@ class Classes:
 
     def __init__(self, family: int, ask: Ask) -> None:
         self._others = other_protocols(family)
-        self._ask = ask
+        self._ask = _Remembered(ask)
 
     def split(self, left: Pair, right: Pair, *, everything: bool) -> dict[tuple[Answer, Answer], Traffic]:
         """Traffic by the two answers, where they differ.
@@ -126,6 +126,26 @@ class Classes:
         rest = self._others - named
         if rest and (spoken is None or PROTOCOL_ANY in spoken):
             yield min(rest), set(rest)
+
+
+class _Remembered:
+    """Asks once about values of which no slot says anything: then neither the values nor the port matter."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._known: dict[tuple[int, Pair, int], Answer] = {}
+
+    def __call__(
+        self, side: int, namespace: Canonical | None, cluster: Canonical | None, protocol: int, port: int
+    ) -> Answer:
+        """The answer to a packet, as Ask."""
+        if namespace or cluster:
+            return self._ask(side, namespace, cluster, protocol, port)
+        key = side, (namespace, cluster), protocol
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._ask(side, namespace, cluster, protocol, port)
+        return known
 
 
 class _Runs:

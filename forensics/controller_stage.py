@@ -12,7 +12,7 @@ from forensics.controller_cluster import Cluster
 from forensics.controller_diff import Comparer, changed, since
 from forensics.effects import Datapaths
 from forensics.intent import Intent
-from forensics.pod_names import identifier_like
+from forensics.pod_names import SEPARATOR, identifier_like
 from forensics.policy_rules import endpoints_of
 from formats.address import cidr_of_key
 from formats.base import Record
@@ -49,6 +49,13 @@ class Concern(NamedTuple):
     differences: list[Difference]
 
 
+class _Index(NamedTuple):
+    """Places in Stage.compared and Stage.unmatched by pod identifier."""
+
+    compared: dict[str, list[int]]
+    unmatched: dict[str, list[int]]
+
+
 class Sides(NamedTuple):
     """Two sides of one identifier and direction, and every network that either has an entry for."""
 
@@ -62,6 +69,7 @@ class Stage:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._sides: dict[tuple[str, str], Sides] = {}
+        self._indexes: dict[tuple[bool, str], _Index] = {}
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -110,23 +118,34 @@ class Stage:
     def concerns(self, identifier: str, version: str) -> list[Concern]:
         """The policies that select, or should select, a pod of an identifier."""
         out = []
-        for compared in self.compared:
-            if any(_is(row, identifier, version) for row in compared.rows):
-                mine = [
-                    each
-                    for each in compared.differences
-                    if each.kind not in TARGETS or (each.target and _is(each.target, identifier, version))
-                ]
-                out.append(Concern(compared, mine))
+        for number in self._index(identifier, version).compared.get(identifier, ()):
+            compared = self.compared[number]
+            mine = [
+                each
+                for each in compared.differences
+                if each.kind not in TARGETS or (each.target and _is(each.target, identifier, version))
+            ]
+            out.append(Concern(compared, mine))
         return out
 
     def without_policy(self, identifier: str, version: str) -> list[str]:
         """Policies by name whose PolicyEndpoints select a pod of an identifier and that are not at hand themselves."""
-        return [
-            f"{endpoints[0].namespace}/{endpoints[0].policy}".strip("/")
-            for endpoints in self.unmatched
-            if any(_is((row.namespace, row.name), identifier, version) for each in endpoints for row in each.rows)
-        ]
+        groups = [self.unmatched[number] for number in self._index(identifier, version).unmatched.get(identifier, ())]
+        return [f"{group[0].namespace}/{group[0].policy}".strip("/") for group in groups]
+
+    def _index(self, identifier: str, version: str) -> _Index:
+        """Which policies have rows of which identifier, for the scheme that an identifier is of."""
+        key = (SEPARATOR in identifier, version)
+        if key not in self._indexes:
+            index = _Index({}, {})
+            rows = [compared.rows for compared in self.compared]
+            alone = [{(row.namespace, row.name) for each in group for row in each.rows} for group in self.unmatched]
+            for found, every in ((index.compared, rows), (index.unmatched, alone)):
+                for number, pods in enumerate(every):
+                    for name in {identifier_like(identifier, pod, space, version) for space, pod in pods}:
+                        found.setdefault(name, []).append(number)
+            self._indexes[key] = index
+        return self._indexes[key]
 
     def is_young(self, difference: Difference, compared: Compared) -> bool:
         """Whether what makes a difference is younger than the PolicyEndpoints, and not by longer than a delay.

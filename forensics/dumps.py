@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forensics.podstate import RULE_MAPS, STATE_MAPS, MapState, MapView, PodState
+from forensics.podstate import RULE_MAPS, STATE_MAPS, UNNAMED, MapState, MapView, PodState, fits
 from forensics.problem import CaseProblem
 from forensics.views import settle
+from formats.bpftool_names import of_path
 from formats.layouts import CLUSTER_STRIDE, LPM_KEY_SIZES, stride_of
 from formats.mapview import tier_of
 from formats.pins import MAP_SUFFIXES, split_pin
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
     from forensics.artifact import Artifact
     from forensics.case import Node
     from formats.base import MapDump
-
-#: The pod identifier of dumps that name neither pin nor ID nor pod.
-UNNAMED = "unnamed"
+    from formats.pins import Pin
 
 
 def attach_dumps(node: Node) -> None:
@@ -37,6 +36,11 @@ def attach_dumps(node: Node) -> None:
     for pod in node.pods.values():
         for state in pod.maps.values():
             settle(state)
+            if state.view is not None and not state.view.raw and not fits(state.view.dump, state.tier):
+                other = "dump-maps" if state.tier == "cluster" else "dump-cp-maps"
+                what = f"{pod.identifier} {state.name}: {state.view.artifact.shown_path} is printed by {other}"
+                hint = "dump-maps is for namespace maps, dump-cp-maps for cluster maps; or dump it with bpftool"
+                node.problems.append(CaseProblem(what, done="not used", lost="this map's entries", hint=hint))
             for text in state.disagreements:
                 what = f"{pod.identifier} {state.name}: {text}"
                 node.problems.append(CaseProblem(what, done="both are listed", lost="nothing"))
@@ -104,7 +108,7 @@ def _name_by_sizes(direction: str, key_size: int | None, value_size: int | None)
 
 
 def _place(node: Node, artifact: Artifact, dump: MapDump, owners: dict[int, tuple[str, str]]) -> None:
-    pin = split_pin(dump.map_name) if dump.map_name else None
+    pin = _pin(artifact, dump)
     view = MapView(dump, artifact)
     if (pin is not None and pin.role == "global") or _is_conntrack(dump):
         if (pin is None or pin.map_name == "aws_conntrack_map") and dump.map_type != "ringbuf":
@@ -118,6 +122,18 @@ def _place(node: Node, artifact: Artifact, dump: MapDump, owners: dict[int, tupl
         _pod(node, identifier).map(name).views.append(view)
     else:
         _place_unowned(node, dump, view)
+
+
+def _pin(artifact: Artifact, dump: MapDump) -> Pin | None:
+    """The pin a dump is said to be of; rules in a file named for the other tier's map still are said to be of it."""
+    if dump.map_name:
+        return split_pin(dump.map_name)
+    named = of_path(artifact.path).map_name
+    alone = len(artifact.dumps) == 1 and dump.map_id is None
+    if alone and named and dump.values is not None and tier_of(dump) is not None:
+        pin = split_pin(named)
+        return pin if pin is not None and pin.map_name in RULE_MAPS else None
+    return None
 
 
 def _place_unowned(node: Node, dump: MapDump, view: MapView) -> None:

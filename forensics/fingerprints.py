@@ -30,12 +30,17 @@ def fingerprint(node: Node) -> Guess | None:
         return Guess("v1.3.7", "the conntrack key holds an interface, as from v1.3.7 on, and pin names have no `@`")
     if names & {"cp_ingress_map", "cp_egress_map"}:
         return Guess("v1.3.0", "cluster-tier maps exist and pin names have no `@`: v1.3.0 to v1.3.7")
+    if _clusterish(node):
+        return Guess("v1.3.0", "the agent log names cluster-tier maps and pin names have no `@`: v1.3.0 to v1.3.7")
+    if not any(pod.programs for pod in node.pods.values()):
+        # loose dumps: that a map was not sent does not say that there is none
+        return Guess("v1.0.4", "values have 96 bytes: v1.0.1 to v1.0.4") if old_values else None
     if names & {"ingress_pod_state_map", "egress_pod_state_map"}:
         return Guess("v1.2.7", "pod state maps exist and no cluster-tier maps: v1.2.0 to v1.2.7")
     if old_values:
         return Guess("v1.0.4", "values have 96 bytes: v1.0.1 to v1.0.4")
     if names:
-        return Guess("v1.3.0" if _clusterish(node) else "v1.2.7", "namespace maps of 288 bytes exist: v1.0.5 or later")
+        return Guess("v1.1.6", "programs have one rule map and no pod state map: v1.0.5 to v1.1.6")
     return None
 
 

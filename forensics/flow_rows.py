@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from forensics.evidence import cite
+from forensics.flow_columns import REPEATED
 from formats.base import Span
 
 if TYPE_CHECKING:
@@ -55,12 +56,16 @@ def flow_rows(node: Node) -> FlowRows:
     if not frames:
         return FlowRows(_EMPTY, (), 0, 0)
     whole = pl.concat(frames)
-    good = whole.filter(
-        pl.col("src").is_in(_addresses(whole["src"])),
-        pl.col("dst").is_in(_addresses(whole["dst"])),
-        pl.col("src").str.contains(":", literal=True) == pl.col("dst").str.contains(":", literal=True),
-        pl.col("sport").is_between(0, _PORT_MAX) & pl.col("dport").is_between(0, _PORT_MAX),
-    )
+    known = {side: _addresses(whole[side]) for side in ("src", "dst")}
+    wide = {side: [text for text in texts if ":" in text] for side, texts in known.items()}
+    readable = whole.select(
+        pl.col("src").is_in(known["src"])
+        & pl.col("dst").is_in(known["dst"])
+        & (pl.col("src").is_in(wide["src"]) == pl.col("dst").is_in(wide["dst"]))
+        & pl.col("sport").is_between(0, _PORT_MAX)
+        & pl.col("dport").is_between(0, _PORT_MAX)
+    ).to_series()
+    good = whole if readable.all(ignore_nulls=False) else whole.filter(readable)
     return FlowRows(good, batches, whole.height - good.height, _strays(node, good))
 
 
@@ -80,20 +85,34 @@ def _strays(node: Node, frame: pl.DataFrame) -> int:
 def _frame(batch: FlowBatch, number: int) -> pl.DataFrame:
     count = len(batch.spans)
     blank: list[Any] = [None] * count
-    columns = [pl.Series(name, batch.columns.get(name, blank), pl.String, strict=False) for name in _TEXTS]
-    columns += [pl.Series(name, batch.columns.get(name, blank), pl.Int64, strict=False) for name in _NUMBERS]
+    kinds = dict.fromkeys(_TEXTS, pl.String()) | dict.fromkeys(REPEATED, pl.Categorical())
+    columns = [pl.Series(name, batch.columns.get(name, blank), kinds[name], strict=False) for name in _TEXTS]
+    columns += [_numbers(name, batch.columns.get(name, blank)) for name in _NUMBERS]
     return pl.DataFrame(columns).with_columns(
-        number=pl.col("protocol").replace_strict(PROTOCOLS, default=None, return_dtype=pl.Int64),
+        number=pl.col("protocol").cast(pl.String).replace_strict(PROTOCOLS, default=None, return_dtype=pl.Int16),
         batch=pl.lit(number, pl.Int32),
         row=pl.int_range(count, dtype=pl.Int32),
     )
 
 
+def _numbers(name: str, values: Any) -> pl.Series:
+    """Times in 64 bits; ports in 32, which holds what no port can be as well."""
+    column = pl.Series(name, values, pl.Int64, strict=False)
+    return column if name == "utc_ns" else column.clip(-1, _PORT_MAX + 1).cast(pl.Int32)
+
+
+def plain(rows: pl.DataFrame) -> pl.DataFrame:
+    """Some of the rows with ordinary text and numbers, to work with."""
+    return rows.with_columns(pl.col(*REPEATED).cast(pl.String), pl.col("sport", "dport", "number").cast(pl.Int64))
+
+
 _EMPTY = pl.DataFrame(
     schema={
         **dict.fromkeys(_TEXTS, pl.String),
-        **dict.fromkeys(_NUMBERS, pl.Int64),
-        "number": pl.Int64,
+        **dict.fromkeys(REPEATED, pl.Categorical),
+        "utc_ns": pl.Int64,
+        **dict.fromkeys(("sport", "dport"), pl.Int32),
+        "number": pl.Int16,
         "batch": pl.Int32,
         "row": pl.Int32,
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics import traffic
 from forensics.partition import gaps, merged, size, texts
+from forensics.traffic import united
 from formats.layouts import TIER_NAMES
 
 if TYPE_CHECKING:
@@ -169,12 +170,10 @@ def line_text(line: Line, pods: Pods) -> str:
 
 
 def _joined_traffic(lines: Sequence[Line]) -> list[Line]:
-    groups: dict[tuple[str, tuple[str, ...], Spans], Line] = {}
+    groups: dict[tuple[str, tuple[str, ...], Spans], list[Line]] = defaultdict(list)
     for line in lines:
-        key = line.kind, line.causes, line.peers
-        known = groups.get(key)
-        groups[key] = line if known is None else replace(known, traffic=known.traffic.united(line.traffic))
-    return list(groups.values())
+        groups[line.kind, line.causes, line.peers].append(line)
+    return [replace(group[0], traffic=united(line.traffic for line in group)) for group in groups.values()]
 
 
 def _joined_peers(lines: Sequence[Line]) -> list[Line]:
@@ -190,10 +189,10 @@ def _cut(group: list[Line], room: int) -> list[Line]:
         return group
     widest = sorted(group, key=lambda line: (-size(line.peers), line.peers))
     kept, rest = widest[: room - 1], widest[room - 1 :]
-    united = rest[0].traffic
-    for line in rest[1:]:
-        united = united.united(line.traffic)
     folded = replace(
-        rest[0], peers=merged(span for line in rest for span in line.peers), traffic=united, partly=len(rest) > 1
+        rest[0],
+        peers=merged(span for line in rest for span in line.peers),
+        traffic=united(line.traffic for line in rest),
+        partly=len(rest) > 1,
     )
     return [*kept, folded]

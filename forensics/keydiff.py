@@ -109,11 +109,17 @@ def _missing(
         if entry.kind == "node" or cidr in present or entry.admissible.optional:
             continue
         defect = None if cidr in actual.entries else _defect_of(context, entry)
-        if entry.kind == "catch-all" and direction == "egress" and len(present) <= 1 and not diff.frozen:
+        if entry.kind == "catch-all" and direction == "egress" and _node_only(context, present) and not diff.frozen:
             version = context.node.agent_version
             defect = "KB-114" if version and between(version, "v1.3.0", "v1.4.0") else defect
         young = late and (intended is None or cidr not in intended)
         diff.missing.append(MissingKey(cidr, entry, defect, cidr in elsewhere, young))
+
+
+def _node_only(context: Context, present: set[str]) -> bool:
+    """Whether the node's own entry is all there is: what KB-114 leaves; an empty map was never written."""
+    node = canonical(context.node.node_ip) if context.node.node_ip else None
+    return len(present) == 1 and (node is None or present == {node})
 
 
 def _defect_of(context: Context, entry: ExpectedEntry) -> str | None:

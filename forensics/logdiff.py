@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from forensics.context import Context
     from forensics.keydiff import KeyDiff
     from forensics.logkeys import LogKeys
-    from forensics.podstate import Entry, MapState
+    from forensics.podstate import MapState
     from forensics.policy_rules import Direction
 
 
@@ -33,15 +33,16 @@ def log_diff(context: Context, state: MapState) -> KeyDiff:
         return diff
     diff.write = logged.write
     node = canonical(context.node.node_ip or "")
+    maybe_node = _like_the_nodes(state) if node is None else {node}
     claimed = {item.entry.key for item in judge_namespace(context, state).misplaced}
     if diff.partial is None:
         _missing(context, diff, logged, node)
     for entry in state.entries:
         known = entry.cidr in logged.texts or entry.cidr in logged.unlogged or entry.key in claimed
-        if known or entry.cidr == node or (node is None and _like_the_nodes(state, entry)):
-            continue
-        diff.stale.append(StaleKey(entry, entry.cidr in logged.young))
-    _content(context, diff, logged, claimed)
+        if not known and entry.cidr not in maybe_node:
+            diff.stale.append(StaleKey(entry, entry.cidr in logged.young))
+    if diff.missing or diff.stale:
+        _content(context, diff, logged, claimed)
     return diff
 
 
@@ -89,7 +90,12 @@ def _strays(context: Context, state: MapState) -> dict[bytes, bytes | None]:
     return out
 
 
-def _like_the_nodes(state: MapState, entry: Entry) -> bool:
-    """Whether it may be the node's own entry, where the node's address is not known."""
-    host = "/128" if len(entry.key) == layouts.LPM_KEY_SIZES[6] else "/32"
-    return entry.cidr.endswith(host) and [(s[0], s[2], s[3]) for s in state.slots()[entry.row]] == [ALLOW_ALL]
+def _like_the_nodes(state: MapState) -> set[str]:
+    """Entries that may be the node's own, where the node's address is not known: lone allow-alls of one address."""
+    slots = state.slots()
+    return {
+        entry.cidr
+        for entry in state.entries
+        if entry.cidr.endswith("/128" if len(entry.key) == layouts.LPM_KEY_SIZES[6] else "/32")
+        and [(slot[0], slot[2], slot[3]) for slot in slots[entry.row]] == [ALLOW_ALL]
+    }

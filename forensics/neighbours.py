@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from forensics.log_changes import changes_of
+from forensics.services import services_of
 from forensics.strides import read_both
 from formats import layouts
 from formats.address import cidr_of_key
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from forensics.flow_rows import FlowRows
     from forensics.log_changes import LogChanges
     from forensics.podstate import MapState
+    from forensics.services import Services
 
 HEAD = layouts.NAMESPACE_VALUE_SIZE
 TAIL = layouts.CLUSTER_VALUE_SIZE - layouts.NAMESPACE_VALUE_SIZE
@@ -64,6 +66,11 @@ class Neighbours:
         from forensics.controller_stage import Stage
 
         return Stage(self._node)
+
+    @cached_property
+    def services(self) -> Services:
+        """The services that the node's records tell of."""
+        return services_of(self._node)
 
     @cached_property
     def changes(self) -> LogChanges:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 RULE_MAPS = ("ingress_map", "egress_map", "cp_ingress_map", "cp_egress_map")
 STATE_MAPS = ("ingress_pod_state_map", "egress_pod_state_map")
+#: The pod identifier of dumps that name neither pin nor ID nor pod.
+UNNAMED = "unnamed"
+#: Value sizes of the maps of a tier (v1.0.1 to v1.4.1).
+TIER_SIZES = {
+    "namespace": (layouts.NAMESPACE_VALUE_SIZE, layouts.NAMESPACE_VALUE_SIZE_BEFORE_V105),
+    "cluster": (layouts.CLUSTER_VALUE_SIZE,),
+}
 #: A protocol number no packet has that the CLI could have meant by UNKNOWN: it names 1, 6, 17, 132, 254 and 255.
 UNKNOWN_PROTOCOL = 253
 
@@ -35,6 +42,16 @@ def tier_of_name(map_name: str) -> str | None:
     if map_name not in RULE_MAPS:
         return None
     return "cluster" if map_name.startswith("cp_") else "namespace"
+
+
+def fits(dump: MapDump, tier: str | None) -> bool:
+    """Whether a dump can be of a map of the tier: not with the other tier's value size, nor printed at its stride."""
+    printed = dump.text_slots
+    if tier is not None and dump.values is None and printed is not None and len(printed):
+        # only dump-cp-maps prints priorities, and a map of either tier can be named to it
+        return bool((printed["priority"] >= 0).any()) == (tier == "cluster")
+    other = {"namespace": "cluster", "cluster": "namespace"}.get(tier or "")
+    return other is None or dump.value_size not in TIER_SIZES[other]
 
 
 class MapView(NamedTuple):
@@ -296,9 +313,9 @@ class PodState:
         return self.maps.setdefault(name, MapState(name))
 
     def dumped(self, name: str) -> MapState | None:
-        """The named map when a dump of it is at hand."""
+        """The named map when a dump of it is at hand, and not one that bears its name with another tier's values."""
         state = self.maps.get(name)
-        return state if state is not None and state.view is not None else None
+        return state if state is not None and state.view is not None and fits(state.view.dump, state.tier) else None
 
     def state_of(self, direction: str) -> dict[int, int] | None:
         """{0: namespace state, 1: cluster state} of a direction; None without a dump of its pod state map."""

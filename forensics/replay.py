@@ -16,7 +16,7 @@ import polars as pl
 
 from forensics.captured import Captured
 from forensics.context import Context
-from forensics.flow_rows import ACTIONS
+from forensics.flow_rows import ACTIONS, plain
 from forensics.pod_names import identifiers
 from forensics.replay_classes import classify
 from forensics.replay_reasons import reasons
@@ -99,7 +99,7 @@ def lines_of(context: Context, frame: pl.DataFrame, direction: Direction) -> pl.
     own = "dst" if direction == "ingress" else "src"
     logged = pl.col("direction").is_null() | (pl.col("direction") == direction)
     rows = frame.filter(pl.col(own).is_in(addresses_of(context)), logged, pl.col("verdict").is_in(list(ACTIONS)))
-    return rows.with_row_index("at")
+    return plain(rows).with_row_index("at")
 
 
 def addresses_of(context: Context) -> list[str]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from forensics.captured import Captured
-from forensics.services import services_of
 from formats.address import canonical
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def classify(context: Context, denials: pl.DataFrame, logged: pl.DataFrame, dire
     """`at` and `class` of each DENY row. `logged` are all lines of the program."""
     peer = pl.col("src" if direction == "ingress" else "dst")
     node = (canonical(context.node.node_ip or "") or "").split("/")[0]
-    services = services_of(context.node)
+    services = context.neighbours.services
     inside = [
         text
         for text in denials["dst"].unique().to_list()

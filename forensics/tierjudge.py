@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from forensics.podstate import UNNAMED
 from forensics.strides import read_both
 from forensics.versions import between
 from formats import layouts
@@ -29,6 +30,8 @@ NEIGHBOURS = "neighbours"
 POLICIES = "policies"
 #: Why an entry is judged misplaced -> how sure that is.
 CONFIDENCE = {STRIDE: "certain", LOG: "certain", NEIGHBOURS: "high", POLICIES: "high"}
+#: Fewer entries than these with zeros behind the buffer may be chance.
+_STRAY_ENTRIES = 2
 
 
 class Misplaced(NamedTuple):
@@ -51,6 +54,8 @@ class Judgement(NamedTuple):
     checked: int
     odd: tuple[Entry, ...] = ()
     unseen: int | None = 0
+    #: it is not known whose map this is, and it reads as a namespace map that was printed by dump-cp-maps
+    stray: bool = False
 
 
 def judge_cluster(context: Context, state: MapState) -> Judgement:
@@ -63,6 +68,8 @@ def _judge_cluster(context: Context, state: MapState) -> Judgement:
     if not len(rows):
         return Judgement([], [], 0, unseen=_unseen(state, 0))
     words, known = state.words()
+    if _stray(context, state, words[rows], known[rows]):
+        return Judgement([], [], len(rows), stray=True)
     readings = read_both(words, known)
     namespace, cluster = readings.namespace.sane[rows], readings.cluster.sane[rows]
     misplaced = [Misplaced(state.entry(row), STRIDE) for row in rows[namespace & ~cluster].tolist()]
@@ -83,6 +90,25 @@ def _judge_cluster(context: Context, state: MapState) -> Judgement:
             unclear.append(entry)
     misplaced.sort(key=lambda item: item.entry.row)
     return Judgement(misplaced, unclear, len(rows), odd, unseen)
+
+
+def _stray(context: Context, state: MapState, words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> bool:
+    """Whether this is text without a map's name that may be a namespace map printed at the cluster map's stride.
+
+    Behind byte 288 such a print has zeros in every entry. After a write of the wrong size nearly every entry has
+    something there: of 15,115 writes observed 149 had zeros.
+    """
+    if state.view is None or state.view.raw or len(words) < _STRAY_ENTRIES:
+        return False
+    dump = state.view.dump
+    if dump.map_name or context.pod.identifier not in (UNNAMED, f"map-{dump.map_id}"):
+        return False
+    tail = layouts.NAMESPACE_VALUE_SIZE // 4
+    readings = read_both(words, known)
+    empty = not bool((words[:, tail:] != 0).any()) and bool(known[:, tail::4].all())
+    return (
+        empty and bool((readings.namespace.sane & ~readings.cluster.sane).any()) and bool(readings.namespace.sane.all())
+    )
 
 
 def _unseen(state: MapState, shown: int) -> int | None:

@@ -11,7 +11,7 @@ from formats.layouts import PROTOCOL_ANY, PROTOCOL_NAMES, PROTOCOL_RESERVED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from forensics.partition import Spans
+    from forensics.partition import Span, Spans
 
 LAST_PORT = 0xFFFF
 LAST_PROTOCOL = 0xFF
@@ -23,6 +23,8 @@ CURIOUS = frozenset({0, PROTOCOL_ANY, PROTOCOL_RESERVED})
 _EVERY_PORT: Spans = ((0, LAST_PORT),)
 #: Fewer ports than these are named as the exceptions they are.
 _FEW_PORTS = 64
+#: Runs of ports written out; as_json() has all of them.
+_LISTED = 40
 
 
 class Traffic(NamedTuple):
@@ -38,14 +40,19 @@ class Traffic(NamedTuple):
         """Whether packets are in it that anybody sends."""
         return bool(self.tcp or self.udp or self.sctp or _numbers(self.others) - CURIOUS)
 
-    def united(self, other: Traffic) -> Traffic:
-        """What is in either."""
-        return Traffic(*(merged(mine + theirs) for mine, theirs in zip(self, other, strict=True)))
-
     def holds(self, protocol: int, port: int) -> bool:
         """Whether a packet is in it; the port counts for transports only."""
         spans, number = (self[TRANSPORTS.index(protocol)], port) if protocol in TRANSPORTS else (self.others, protocol)
         return any(first <= number <= last for first, last in spans)
+
+
+def united(several: Iterable[Traffic]) -> Traffic:
+    """What is in any of them."""
+    parts: tuple[list[Span], ...] = ([], [], [], [])
+    for each in several:
+        for mine, spans in zip(parts, each, strict=True):
+            mine.extend(spans)
+    return Traffic(*(merged(mine) for mine in parts))
 
 
 def traffic(runs: Mapping[int, Iterable[tuple[int, int]]], others: Iterable[int]) -> Traffic:
@@ -113,4 +120,5 @@ def _protocols(numbers: set[int], rest: frozenset[int]) -> str:
 
 
 def _listed(spans: Spans) -> str:
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans[:_LISTED])
+    return shown + (f" and {len(spans) - _LISTED} more" if len(spans) > _LISTED else "")

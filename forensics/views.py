@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from forensics.podstate import fits
 from formats.address import cidr_of_key
 from formats.layouts import PROTOCOL_NAMES
 from formats.mapview import slots_of, tier_of
@@ -19,7 +20,7 @@ _SHOWN = 5
 
 def settle(state: MapState) -> None:
     """Choose the deciding view of a map and note how the others differ from it."""
-    ranked = sorted(state.views, key=_rank)
+    ranked = sorted(state.views, key=lambda view: (not fits(view.dump, state.tier), _rank(view)))
     if not ranked:
         return
     best = ranked[0]
@@ -30,9 +31,15 @@ def settle(state: MapState) -> None:
     if state.map_id is None:
         state.map_id = next((view.dump.map_id for view in ranked if view.dump.map_id is not None), None)
     for other in ranked[1:]:
-        text = _difference(best, other)
+        text = _difference(best, other) if fits(other.dump, state.tier) else _misfit(best, other)
         if text:
             state.disagreements.append(text)
+
+
+def _misfit(best: MapView, other: MapView) -> str:
+    size, name = other.dump.value_size, other.artifact.shown_path
+    what = "is printed by the other tier's command" if not other.raw else f"has values of {size} bytes"
+    return f"{name} {what}, so it is no reading of this map: {best.artifact.shown_path} is used"
 
 
 def _rank(view: MapView) -> tuple[bool, bool, bool, int, tuple[str, ...], int]:

@@ -151,7 +151,7 @@ def _object(value: dict[str, Any], loaded: Loaded) -> Iterator[Item]:
         yield Record("k8s_object", record_data(value, None if errors is None else True, []), loaded.span)
         if errors is None and value["kind"] in _OURS:
             yield _other_group(value, loaded)
-        elif errors is None and "metadata" not in value and "items" not in value:
+        elif errors is None and not value.get("metadata") and "items" not in value:
             yield Problem(f"{_label(value)}: nothing but its head", loaded.span, "kept as it stands", "the rest of it")
         elif errors is not None and value.get("spec") is None:
             what = f"{_label(value)}: spec is empty: a scaffold, or the text ends here"

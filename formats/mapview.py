@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _POD_STATE = "pod_state_map"
 _CONNTRACK = "aws_conntrack_map"
+#: Maps of other CNIs (Cilium's pkg/maps, Calico's felix/bpf): never the agent's, whatever their sizes.
+_OTHERS = ("cilium_", "cali_")
 
 
 def tier_of(dump: MapDump) -> str | None:
@@ -24,7 +26,7 @@ def tier_of(dump: MapDump) -> str | None:
     was written into it.
     """
     name = dump.map_name or ""
-    if name.endswith(_POD_STATE) or "conntrack" in name or "policy_events" in name:
+    if name.startswith(_OTHERS) or name.endswith(_POD_STATE) or "conntrack" in name or "policy_events" in name:
         return None
     if name.endswith(("cp_ingress_map", "cp_egress_map")):
         return "cluster"
@@ -131,6 +133,8 @@ def records_of(dump: MapDump) -> Iterator[dict[str, Any]]:
 
 def _other(dump: MapDump, key: bytes, value: str | None) -> dict[str, Any]:
     name = dump.map_name or ""
+    if name.startswith(_OTHERS):
+        return {"kind": "raw_entry"}
     if len(key) == 4 and dump.value_size == 1 and (name.endswith(_POD_STATE) or dump.map_type in (None, "hash")):
         number = int.from_bytes(key, "little")
         state = int(value, 16) if value is not None else None

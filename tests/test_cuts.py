@@ -54,8 +54,8 @@ def lost_before(case: Path, whole: Said, got: Said, cut: int, data: bytes) -> li
     before = [(end, text) for end, text in steady(case, whole.facts) if end < cut]
     if case.parent.name in LAST and before:
         last = max(end for end, _ in before)
-        # only when nothing but blanks stands between the record and the cut is it the record at the cut
-        before = [(end, text) for end, text in before if end < last or data[end:cut].strip()]
+        # the record at the cut is the one behind which no whole line stands
+        before = [(end, text) for end, text in before if end < last or b"\n" in data[end:cut].strip()]
     if case.parent.name in DOCUMENT:
         mark = f"\n{DOCUMENT[case.parent.name]['end']}\n".encode()
         before = [(end, text) for end, text in before if mark in data[end:cut]]

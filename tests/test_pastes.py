@@ -63,53 +63,7 @@ def test_lines_keep_their_places(disguise: str) -> None:
     assert text.split() == bare.decode().split()
 
 
-PAGE = """The pod cannot reach DNS. What I have:
-
-```console
-[root@ip-10-20-0-5 ~]# bpftool map dump pinned /sys/fs/bpf/globals/aws/maps/web-shop_ingress_pod_state_map
-key: 00 00 00 00  value: 00
-key: 01 00 00 00  value: 01
-Found 2 elements
-[root@ip-10-20-0-5 ~]# /opt/cni/bin/aws-eks-na-cli ebpf loaded-ebpfdata
-PinPath:  /sys/fs/bpf/globals/aws/programs/web-shop_handle_ingress
-Pod Identifier : web-shop  Direction : ingress 
-Prog ID:  415
-Associated Maps -> 
-Map Name:  ingress_map
-Map ID:  345
-========================================================================================
-[root@ip-10-20-0-5 ~]# tc filter show dev eni0123456789a egress
-filter protocol all pref 1 bpf chain 0 
-filter protocol all pref 1 bpf chain 0 handle 0x1 handle_ingress direct-action not_in_hw id 415 name  tag 59f4a931744dcdc6 jited 
-```
-
-and the policy:
-
-```yaml
-apiVersion: networking.k8s.aws/v1alpha1
-kind: PolicyEndpoint
-metadata:
-  name: web-x7k2p
-  namespace: shop
-spec:
-  ingress:
-  - cidr: 192.0.2.0/24
-  podIsolation:
-  - Ingress
-  podSelectorEndpoints:
-  - hostIP: 10.20.0.5
-    name: web-0
-    namespace: shop
-    podIP: 10.20.0.77
-  policyRef:
-    name: web
-    namespace: shop
-```
-
-The agent says
-
-{"level":"info","ts":"2026-11-21T03:22:18.164Z","caller":"a/b.go:1","msg":"ID of map to update: ID: 345"}{"level":"info","ts":"2026-11-21T03:22:18.165Z","caller":"a/b.go:1","msg":"starting manager"}
-"""
+PAGE = (CORPUS.parent / "pages" / "question.md").read_text()
 FOUND = [
     ("pod_state_entry", {"key": 0, "state": 0}),
     ("pod_state_entry", {"key": 1, "state": 1}),

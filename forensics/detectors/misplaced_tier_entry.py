@@ -72,6 +72,11 @@ def open_questions(context: Context, state: MapState, judgement: Judgement) -> t
     notes: list[str] = []
     missing: list[Missing] = []
     dump = collect.map_dump(context, state.name)
+    if judgement.stray:
+        notes.append(
+            f"{state.name}: whose map this is is not said, and it reads as a namespace map printed by dump-cp-maps"
+        )
+        missing.append(dump)
     if judgement.unclear:
         listed = _some([entry.cidr for entry in judgement.unclear], _NAMED)
         verb = "reads as a rule" if len(judgement.unclear) == 1 else "read as rules"

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from forensics.context import Context
     from forensics.finding import Answer, Finding
     from forensics.keydiff import KeyDiff, MissingKey
+    from forensics.podstate import MapState
+
+_LISTED = "The policies list"
+#: How the policies come to ask for an entry that no rule names.
+_SAID = {
+    "except": "The policies except",
+    "catch-all": "No policy restricts this direction, so everything is to be allowed by",
+}
 
 
 def run(context: Context) -> Answer:
@@ -39,21 +47,28 @@ def claim(context: Context, diff: KeyDiff, keys: list[MissingKey], detector: str
     entries = [key.cidr for key in keys]
     result = addresses.base(context, diff, detector, entries, number)
     effects = addresses.effects_of(context, diff, entries)
-    denied, allowed = addresses.wording(context, {c: e for c, e in effects.items() if c not in diff.unvalued})
+    unseen = {cidr for cidr in entries if _unseen(context, state, cidr)}
+    judged = {c: e for c, e in effects.items() if c not in diff.unvalued | unseen}
+    denied, allowed = addresses.wording(context, judged)
     denied += [
         f"{context.who(cidr)}: whatever its rule admits, the log does not show its ports"
         for cidr in entries
-        if cidr in diff.unvalued and addresses.refused(effects[cidr])
+        if cidr in diff.unvalued - unseen and addresses.refused(effects[cidr])
     ]
-    rows = [
-        _row(context, diff, key, addresses.verdict_text(effects[key.cidr], compared=key.cidr not in diff.unvalued))
-        for key in keys
-    ]
+    texts = {
+        cidr: "not known: the value of the entry that decides instead is not shown"
+        if cidr in unseen
+        else addresses.verdict_text(effects[cidr], compared=cidr not in diff.unvalued)
+        for cidr in entries
+    }
+    rows = [_row(context, diff, key, texts[key.cidr]) for key in keys]
     noun = "address" if len(keys) == 1 else "addresses"
     result.title = f"{name}: {len(keys)} {noun} of {'the agent log' if diff.by_log else 'the policies'} missing"
-    result.severity = "high" if denied or allowed else "medium" if diff.unvalued & set(entries) else "low"
-    result.summary = " ".join(_sentences(context, diff, keys, denied, allowed))
+    result.severity = "high" if denied or allowed else "medium" if (diff.unvalued | unseen) & set(entries) else "low"
+    result.summary = " ".join(_sentences(context, diff, keys, denied, allowed, unseen))
     result.impact = addresses.impact_text(denied, allowed)
+    if unseen and not denied and not allowed:
+        result.impact = "Which packets are treated differently cannot be told: values of wider entries are not shown."
     result.details = {"entries": rows, "wrongly_denied": denied, "wrongly_allowed": allowed}
     result.alternatives = [_alternative(diff, keys)]
     names = {f"{s.namespace}/{s.endpoint}" for key in keys for s in (*key.expected.sources, *key.expected.excepted_by)}
@@ -80,12 +95,13 @@ def _alternative(diff: KeyDiff, keys: list[MissingKey]) -> dict[str, str]:
 
 
 def _sentences(
-    context: Context, diff: KeyDiff, keys: list[MissingKey], denied: list[str], allowed: list[str]
+    context: Context, diff: KeyDiff, keys: list[MissingKey], denied: list[str], allowed: list[str], unseen: set[str]
 ) -> list[str]:
     listed = ", ".join(context.who(key.cidr) for key in keys[:4]) + (
         f" and {len(keys) - 4} more" if len(keys) > 4 else ""
     )
-    said = "The policies list" if diff.write is None else "By its log the agent last wrote"
+    said = _SAID.get(kinds.pop(), _LISTED) if len(kinds := {key.expected.kind for key in keys}) == 1 else _LISTED
+    said = said if diff.write is None else "By its log the agent last wrote"
     out = [f"{said} {listed}; {context.full_name(diff.state)} lacks {'it' if len(keys) == 1 else 'them'}."]
     strays = [key.cidr for key in keys if key.in_other_tier]
     if strays:
@@ -100,13 +116,27 @@ def _sentences(
         out.append(f"The kernel wrongly denies {'; '.join(denied[:4])}.")
     if allowed:
         out.append(f"The kernel WRONGLY ALLOWS {'; '.join(allowed[:4])}.")
-    if not denied and not allowed and not diff.by_log:
+    if unseen:
+        out.append(f"What the kernel does to {'it' if len(keys) == 1 else f'{len(unseen)} of them'} is not known:")
+        out.append("the dump does not show the value of the entry that decides instead.")
+    elif not denied and not allowed and not diff.by_log:
         out.append("No verdict differs from what the policies ask at the moment.")
     elif not denied and not allowed:
         out.append("The log does not show which ports, so it is not known which verdicts differ.")
     if diff.frozen:
         out.append("The map is frozen: since the agent's restart its updates go to the cluster-tier map.")
     return out
+
+
+def _unseen(context: Context, state: MapState, cidr: str) -> bool:
+    """Whether an address that the map lacks is left to an entry, of either tier, whose value is not shown."""
+    for each in (state, context.dumped(f"cp_{state.direction}_map")):
+        if each is None:
+            continue
+        decides = cidr if cidr in each.cidrs else addresses.covering(each, cidr)
+        if decides is not None and any(entry.cidr == decides and not entry.known for entry in each.entries):
+            return True
+    return False
 
 
 def _row(context: Context, diff: KeyDiff, key: MissingKey, effect: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from forensics.detectors.base import Detector
 from forensics.detectors.misplaced_tier_entry import open_questions
 from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found, not_applicable
 from forensics.neighbours import HEAD, TAIL
+from forensics.podstate import TIER_SIZES, fits
 from forensics.strides import cluster_text, namespace_text
 from forensics.tierjudge import CONFIDENCE, Misplaced, judge_cluster
 from forensics.versions import at_least
-from formats import layouts
 
 if TYPE_CHECKING:
     from forensics.context import Context
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 _CLUSTER = ("cp_ingress_map", "cp_egress_map")
 _CITED = 12
-_SIZES = {
-    "namespace": (layouts.NAMESPACE_VALUE_SIZE, layouts.NAMESPACE_VALUE_SIZE_BEFORE_V105),
-    "cluster": (layouts.CLUSTER_VALUE_SIZE,),
-}
 
 
 def run(context: Context) -> Answer:
@@ -140,13 +136,12 @@ def _printed_tail(state: MapState, row: int) -> dict[str, Any] | None:
 
 def _wrong_size(context: Context, name: str) -> Finding | None:
     """A map whose value size is not its tier's: the dump is of another map, or the map was made for another tier."""
-    state = context.dumped(name)
-    if state is None or state.view is None or state.tier is None:
+    state = context.pod.maps.get(name)
+    if state is None or state.view is None or state.tier is None or fits(state.view.dump, state.tier):
         return None
     size = state.view.dump.value_size
-    stray = any("wrong-stride" in note for note in state.view.dump.notes)
     other = "cluster" if state.tier == "namespace" else "namespace"
-    if stray or size is None or size in _SIZES[state.tier] or size not in _SIZES[other]:
+    if size not in TIER_SIZES[other]:
         return None
     full = context.full_name(state)
     return Finding(
@@ -159,7 +154,7 @@ def _wrong_size(context: Context, name: str) -> Finding | None:
         map=name,
         entries=[entry.cidr for entry in state.entries],
         title=f"{full}: values of {size} bytes, which is the {other} tier's size",
-        summary=f"A dump named {full} has values of {size} bytes; a {state.tier}-tier map has {_SIZES[state.tier][0]}.",
+        summary=f"A dump named {full} has values of {size} bytes; a {state.tier}-tier map has {TIER_SIZES[state.tier][0]}.",
         mechanism="The agent creates each map with its tier's value size, so a dump of another size is of another map.",
         impact="Nothing can be said of this map's rules until the dump is known to be its own.",
         remedy=f"Dump the map again by its pin:\n$ {collect.map_dump(context, name).command}",

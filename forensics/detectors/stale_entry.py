@@ -19,8 +19,8 @@ def run(context: Context) -> Answer:
     return addresses.answer(
         context,
         _make,
-        needs_whole=False,
-        all_clear="every entry shown is asked for by a policy",
+        needs_whole=True,
+        all_clear="every entry is asked for by a policy",
         clear_by_log="every entry shown is of the agent's last write",
     )
 

@@ -37,9 +37,10 @@ def main() -> int:
         return 0
     failed = False
     for kind in KINDS:
-        print(
-            f"{kind}\n{'entries':>9} {'cpu s':>7} {'of it policy':>13} {'MB':>6} {'asked':>10} {'lines':>7} {'/ n log n':>10}"
+        heads = (
+            f"{'entries':>9} {'cpu s':>7} {'of it policy':>13} {'MB':>6} {'asked':>10} {'lines':>7} {'/ n log n':>10}"
         )
+        print(f"{kind}\n{heads}")
         first = 0.0
         for size in SIZES:
             command = [sys.executable, __file__, "--one", kind, str(size)]
