@@ -6,7 +6,6 @@ import ipaddress
 import struct
 from functools import lru_cache
 
-
 _HOST = struct.pack("<I", 32)
 
 
