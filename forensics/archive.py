@@ -13,27 +13,22 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
-
-from isal import isal_zlib
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.budget import Budget, OverBudget
+from forensics.inflate import GZIP_MAGIC, Helper, Inflater, inflater
 from formats.base import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GZIP_MAGIC = b"\x1f\x8b"
+#: POSIX and GNU tar headers bear it.
+TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 ZIP_MAGIC = b"PK\x03\x04"
 BLOCK = 512
 TAR_BUFFER = 1024 * 1024
-#: Packed bytes inflated at a time: what a damaged piece can cost.
-GZIP_PIECE = 16 * 1024
 #: A zip inside another archive must be held in memory, because its directory stands at its end.
 NESTED_ZIP_BYTES = 256 * 1024 * 1024
-
-
-_INFLATE_ERRORS = cast("tuple[type[Exception], ...]", (isal_zlib.error, ValueError))
 
 
 @dataclass(slots=True)
@@ -58,6 +53,11 @@ class Peekable(io.RawIOBase):
         self._stream = stream
         self._ahead = b""
         self.taken = 0
+
+    @property
+    def file(self) -> Path | None:
+        """The file behind it, when it is one on this machine read from its start."""
+        return Path(self._stream.name) if isinstance(self._stream, io.BufferedReader) and self.taken == 0 else None
 
     def peek(self, count: int) -> bytes:
         while len(self._ahead) < count and (piece := self._stream.read(count - len(self._ahead))):
@@ -93,9 +93,11 @@ def text_name(name: str) -> str:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a block begins a tar archive (its header checksum holds)."""
+    """Whether a block begins a tar archive: its checksum holds, or it bears the magic and the header is damaged."""
     if len(head) < BLOCK:
         return False
+    if head[TAR_MAGIC_AT : TAR_MAGIC_AT + len(TAR_MAGIC)] == TAR_MAGIC:
+        return True
     try:
         tarfile.TarInfo.frombuf(head[:BLOCK], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
@@ -121,64 +123,34 @@ def members(
 
 
 class _Inflate(io.RawIOBase):
-    """gzip through isal, member after member: every byte before a break is handed out, the break is kept as `error`.
+    """The inflated bytes of a gzip stream, counted against the budget; a break is kept as `error`."""
 
-    The checksum at the end is checked by isal; that is why an archive is always drained.
-    """
-
-    def __init__(self, stream: Peekable, budget: Budget) -> None:
+    def __init__(self, work: Inflater | Helper, budget: Budget) -> None:
         super().__init__()
-        self._source = stream
-        self._inflater = _new_inflater()
-        self._begun = False
+        self._work = work
         self._budget = budget
-        self._tail = b""
-        self.error: str | None = None
+        self._stopped: str | None = None
         self.out = 0
+
+    @property
+    def error(self) -> str | None:
+        """What ended it before its end."""
+        return self._stopped or self._work.error
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        limit = size if size and size > 0 else TAR_BUFFER
-        data = b""
-        while not data and self.error is None:
-            packed = self._tail or self._source.read(GZIP_PIECE)
-            self._tail = b""
-            if not packed:
-                if self._begun:
-                    self.error = "gzip stream is cut: its end is missing"
-                break
-            data = self._step(packed, limit)
+        if self._stopped is not None:
+            return b""
+        data = self._work.piece(size if size and size > 0 else TAR_BUFFER)
         self.out += len(data)
         try:
             self._budget.spend(len(data))
-            self._budget.expansion(self._source.taken, self.out)
+            self._budget.expansion(self._work.taken, self.out)
         except OverBudget as error:
-            self.error = f"stopped: {error}"
+            self._stopped = f"stopped: {error}"
             return b""
-        return data
-
-    def _step(self, packed: bytes, limit: int) -> bytes:
-        if not self._begun:
-            packed = packed.lstrip(b"\0")  # padding between or after gzip members is legal
-            if not packed:
-                return b""
-            if self.out and not packed.startswith(GZIP_MAGIC):
-                self.error = "bytes that are not gzip follow the gzip stream"
-                return b""
-        try:
-            self._begun = True
-            data: bytes = self._inflater.decompress(packed, limit)
-        except _INFLATE_ERRORS as error:
-            self.error = _gzip_error(error)
-            return b""
-        if self._inflater.eof:
-            self._tail = self._inflater.unused_data
-            self._inflater = _new_inflater()
-            self._begun = False
-        else:
-            self._tail = self._inflater.unconsumed_tail
         return data
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
@@ -191,21 +163,20 @@ class _Inflate(io.RawIOBase):
             pass
 
 
-def _new_inflater() -> Any:
-    return isal_zlib.decompressobj(wbits=31)
-
-
-def _gzip_error(error: Exception) -> str:
-    text = str(error).lower()
-    if "crc" in text or "checksum" in text or "length" in text:
-        return "gzip checksum does not hold: at least one byte of the content was altered"
-    return f"gzip stream is damaged ({error})"
-
-
 def _gzip(
     path: str, stream: Peekable, budget: Budget, container: tuple[str, ...], modified: int | None
 ) -> Iterator[Member | Problem]:
-    inflate = _Inflate(stream, budget)
+    work = inflater(stream, stream.file)
+    try:
+        yield from _inflated(path, _Inflate(work, budget), budget, container, modified)
+    finally:
+        if isinstance(work, Helper):
+            work.close()
+
+
+def _inflated(
+    path: str, inflate: _Inflate, budget: Budget, container: tuple[str, ...], modified: int | None
+) -> Iterator[Member | Problem]:
     inside = Peekable(cast("BinaryIO", inflate))
     head = inside.peek(BLOCK)
     if is_tar(head) and len(container) < budget.depth:
@@ -228,8 +199,12 @@ def _tar(path: str, stream: Peekable, budget: Budget, container: tuple[str, ...]
         yield Problem(what=f"{path}: archives nested deeper than {budget.depth}", done="not opened", lost="its members")
         return
     padded = _ZeroPadded(stream)
+    skipped: list[int] = []
+    headers = _resyncing(skipped)
     try:
-        with tarfile.open(fileobj=cast("BinaryIO", padded), mode="r|", bufsize=TAR_BUFFER, errorlevel=0) as archive:
+        with tarfile.open(
+            fileobj=cast("BinaryIO", padded), mode="r|", bufsize=TAR_BUFFER, errorlevel=0, tarinfo=headers
+        ) as archive:
             for info in archive:
                 yield from _tar_member(archive, info, budget, inner, padded)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
@@ -239,8 +214,33 @@ def _tar(path: str, stream: Peekable, budget: Budget, container: tuple[str, ...]
             lost="at least the member at the break",
             hint="ask for the archive again",
         )
+    if skipped:
+        yield Problem(
+            what=f"{path}: a member's header is damaged at byte {skipped[0]} of the tar archive",
+            done=f"{len(skipped)} blocks of {BLOCK} bytes were passed over, up to headers that hold",
+            lost="the members whose headers are damaged",
+            hint="ask for the archive again",
+        )
     while stream.read(1 << 20):
         pass
+
+
+def _resyncing(skipped: list[int]) -> type[tarfile.TarInfo]:
+    """Headers that go on at the next block that is one: tarfile ends in silence at a damaged header.
+
+    The places of blocks passed over are added to `skipped`.
+    """
+
+    class Header(tarfile.TarInfo):
+        @classmethod
+        def fromtarfile(cls, archive: tarfile.TarFile) -> Header:
+            while True:
+                try:
+                    return super().fromtarfile(archive)
+                except tarfile.InvalidHeaderError:  # type: ignore[attr-defined]
+                    skipped.append(archive.fileobj.tell() - BLOCK)
+
+    return Header
 
 
 class _ZeroPadded(io.RawIOBase):

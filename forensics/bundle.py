@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from forensics.archive import BLOCK, GZIP_MAGIC, ZIP_MAGIC, Member, folder_files, is_tar, members
+from forensics.archive import BLOCK, ZIP_MAGIC, Member, folder_files, is_tar, members
 from forensics.artifact import Artifact, read_artifact
 from forensics.budget import Budget, OverBudget
+from forensics.inflate import GZIP_MAGIC
 from forensics.problem import CaseProblem, NothingReadable, UsageError
 from formats.base import Problem
 

@@ -7,12 +7,10 @@ random order and repeats some.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import insort
 from collections import defaultdict
-from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
-from forensics.partition import merged
 from forensics.ruleset import Slot, cluster_slots, namespace_slots
 from forensics.traffic import LAST_PORT, LAST_PROTOCOL, TRANSPORTS, other_protocols, traffic
 from formats.layouts import PROTOCOL_ANY, PROTOCOL_RESERVED, SLOTS
@@ -20,17 +18,16 @@ from formats.layouts import PROTOCOL_ANY, PROTOCOL_RESERVED, SLOTS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from forensics.partition import Spans
     from forensics.ruleset import Value
     from forensics.semantics import Answer
     from forensics.traffic import Traffic
 
 Canonical = tuple[Slot, ...]
 Pair = tuple[Canonical | None, Canonical | None]
+Step = tuple[int, "Answer"]
 _ZERO = Slot(0, 0, 0)
 _ZERO_CLUSTER = Slot(0, 0, 0, 0)
 _RESERVED = Slot(PROTOCOL_RESERVED, 0, 0)
-_WHOLE: Spans = ((0, LAST_PORT),)
 
 
 class Ask(Protocol):
@@ -76,20 +73,15 @@ class Classes:
         self._others = other_protocols(family)
         self._ask = _Remembered(ask)
 
-    def split(self, left: Pair, right: Pair, *, everything: bool) -> dict[tuple[Answer, Answer], Traffic]:
-        """Traffic by the two answers, where they differ.
-
-        `everything` asks about all packets; without it only those are asked about that meet a slot which one side
-        has and the other has not. That is enough where both sides have the same entries under the same pod state.
-        """
-        unshared = None if everything else _unshared(left, right)
+    def split(self, left: Pair, right: Pair) -> dict[tuple[Answer, Answer], Traffic]:
+        """All traffic whose two answers differ, by these answers."""
         runs: dict[tuple[Answer, Answer], dict[int, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
         numbers: dict[tuple[Answer, Answer], set[int]] = defaultdict(set)
         for protocol in TRANSPORTS:
-            spans = _WHOLE if unshared is None else _where(unshared, protocol)
-            for first, last, answers in self._transport(left, right, protocol, spans):
+            steps = self._steps(0, left, protocol), self._steps(1, right, protocol)
+            for first, last, answers in _differing(*steps):
                 runs[answers][protocol].append((first, last))
-        for protocol, stands_for in self._protocols(left + right, unshared):
+        for protocol, stands_for in self._protocols(left + right):
             answers = self._answer(0, left, protocol), self._answer(1, right, protocol)
             if answers[0] != answers[1]:
                 numbers[answers] |= stands_for
@@ -98,83 +90,82 @@ class Classes:
     def _answer(self, side: int, pair: Pair, protocol: int) -> Answer:
         return self._ask(side, *_narrowed(pair, protocol), protocol, 0)
 
-    def _transport(
-        self, left: Pair, right: Pair, protocol: int, spans: Spans
-    ) -> Iterator[tuple[int, int, tuple[Answer, Answer]]]:
-        """First and last port of what differs inside some spans, and the answers; runs may touch."""
-        if not spans:
-            return
-        sides = [_Runs(side, pair, protocol, self._ask) for side, pair in enumerate((left, right))]
-        starts = sorted({*sides[0].starts, *sides[1].starts})
-        for begin, end in spans:
-            at = bisect_right(starts, begin)
-            inside = [begin, *starts[at : bisect_right(starts, end)], end + 1]
-            for first, following in pairwise(inside):
-                answers = sides[0].answer(first), sides[1].answer(first)
-                if answers[0] != answers[1]:
-                    yield first, following - 1, answers
+    def _steps(self, side: int, pair: Pair, protocol: int) -> list[Step]:
+        """One side's answers for a transport: asked once for each run of ports in which no slot begins or ends, and
+        with those slots only that reach into the run."""
+        slots = [[slot for slot in value or () if _speaks(slot, protocol)] for value in pair]
+        asked = [[_matching(slot) for slot in mine] for mine in slots]
+        ported = any(slot.start_port for mine in asked for slot in mine)
+        events = _events(slots)
+        active: tuple[list[int], list[int]] = ([], [])
+        steps: list[Step] = []
+        for start in sorted(events):
+            for tier, index in events[start]:
+                if index >= 0:
+                    insort(active[tier], index)
+                else:
+                    active[tier].remove(~index)
+            namespace, cluster = (
+                None if pair[tier] is None else tuple([asked[tier][index] for index in active[tier]]) for tier in (0, 1)
+            )
+            answer = self._ask(side, namespace, cluster, protocol, start if ported else 0)
+            if not steps or steps[-1][1] != answer:
+                steps.append((start, answer))
+        return steps
 
-    def _protocols(
-        self, values: tuple[Canonical | None, ...], unshared: list[Slot] | None
-    ) -> Iterator[tuple[int, set[int]]]:
+    def _protocols(self, values: tuple[Canonical | None, ...]) -> Iterator[tuple[int, set[int]]]:
         """Protocols without ports to ask about, each with the numbers it stands for."""
         named = {slot.protocol for value in values for slot in value or () if slot.protocol <= LAST_PROTOCOL}
-        spoken = None if unshared is None else {slot.protocol for slot in unshared}
         for number in sorted(named & self._others):
-            if spoken is None or number in spoken or PROTOCOL_ANY in spoken:
-                yield number, {number}
+            yield number, {number}
         rest = self._others - named
-        if rest and (spoken is None or PROTOCOL_ANY in spoken):
+        if rest:
             yield min(rest), set(rest)
 
 
+def _events(slots: list[list[Slot]]) -> dict[int, list[tuple[int, int]]]:
+    """By port: the slots, as (tier, index), whose reach begins there, and (tier, ~index) whose reach has ended. Bounds
+    of slots that reach further than their own ports are there without any."""
+    events: dict[int, list[tuple[int, int]]] = {0: []}
+    for tier, mine in enumerate(slots):
+        for index, slot in enumerate(mine):
+            first, last = _reach(slot)
+            events.setdefault(first, []).append((tier, index))
+            events.setdefault(last + 1, []).append((tier, ~index))
+            if slot.start_port > first:
+                events.setdefault(slot.start_port, [])
+                events.setdefault(max(slot.start_port, slot.end_port) + 1, [])
+    return {port: changes for port, changes in events.items() if port <= LAST_PORT}
+
+
+def _differing(left: list[Step], right: list[Step]) -> Iterator[tuple[int, int, tuple[Answer, Answer]]]:
+    """First and last port of each run in which two step functions differ, and what they say there."""
+    if left == right:
+        return
+    one, other = dict(left), dict(right)
+    mine, theirs = left[0][1], right[0][1]
+    ports = sorted({*one, *other})
+    for at, following in zip(ports, (*ports[1:], LAST_PORT + 1), strict=True):
+        mine, theirs = one.get(at, mine), other.get(at, theirs)
+        if mine != theirs:
+            yield at, following - 1, (mine, theirs)
+
+
 class _Remembered:
-    """Asks once about values of which no slot says anything: then neither the values nor the port matter."""
+    """Asks each question once."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._known: dict[tuple[int, Pair, int], Answer] = {}
+        self._known: dict[tuple[int, Canonical | None, Canonical | None, int, int], Answer] = {}
 
     def __call__(
         self, side: int, namespace: Canonical | None, cluster: Canonical | None, protocol: int, port: int
     ) -> Answer:
         """The answer to a packet, as Ask."""
-        if namespace or cluster:
-            return self._ask(side, namespace, cluster, protocol, port)
-        key = side, (namespace, cluster), protocol
+        key = side, namespace, cluster, protocol, port
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._ask(side, namespace, cluster, protocol, port)
-        return known
-
-
-class _Runs:
-    """One side's answers for a transport by port: asked once for each run in which none of its slots begins or ends,
-    and with those slots only that reach into the run."""
-
-    def __init__(self, side: int, pair: Pair, protocol: int, ask: Ask) -> None:
-        self._side, self._protocol, self._ask = side, protocol, ask
-        self._slots = [
-            None if value is None else [(*_reach(slot), slot) for slot in value if _speaks(slot, protocol)]
-            for value in pair
-        ]
-        starts = {0}
-        for slots in self._slots:
-            for _, _, slot in slots or ():
-                starts.update((slot.start_port, max(slot.start_port, slot.end_port) + 1))
-        self.starts = sorted([port for port in starts if port <= LAST_PORT])
-        self._known: dict[int, Answer] = {}
-
-    def answer(self, port: int) -> Answer:
-        """The side's answer to a port."""
-        start = self.starts[bisect_right(self.starts, port) - 1]
-        known = self._known.get(start)
-        if known is None:
-            namespace, cluster = (
-                None if slots is None else tuple([slot for first, last, slot in slots if first <= start <= last])
-                for slots in self._slots
-            )
-            known = self._known[start] = self._ask(self._side, namespace, cluster, self._protocol, start)
         return known
 
 
@@ -186,14 +177,14 @@ def _speaks(slot: Slot, protocol: int) -> bool:
 def _reach(slot: Slot) -> tuple[int, int]:
     """The ports outside which a slot says nothing. ANY reaches every port: only some versions honour its own."""
     if slot.start_port == 0 or slot.protocol in (PROTOCOL_ANY, PROTOCOL_RESERVED):
-        return _WHOLE[0]
+        return 0, LAST_PORT
     return slot.start_port, max(slot.start_port, slot.end_port)
 
 
-def _where(slots: Iterable[Slot], protocol: int) -> Spans:
-    """The ports of a transport that any of the slots can say something to."""
-    reach = [_reach(slot) for slot in slots if _speaks(slot, protocol)]
-    return merged((first, min(last, LAST_PORT)) for first, last in reach if first <= LAST_PORT)
+def _matching(slot: Slot) -> Slot:
+    """The slot as packets inside its reach see it: its ports match them, so any ports would do, and the question is
+    the same for all of them. ANY keeps its ports: which packets it matches depends on the version."""
+    return slot if slot.protocol == PROTOCOL_ANY else Slot(slot.protocol, 0, 0, slot.priority)
 
 
 def _narrowed(pair: Pair, protocol: int) -> Pair:
@@ -202,10 +193,3 @@ def _narrowed(pair: Pair, protocol: int) -> Pair:
         None if value is None else tuple([slot for slot in value if _speaks(slot, protocol)]) for value in pair
     )
     return namespace, cluster
-
-
-def _unshared(left: Pair, right: Pair) -> list[Slot]:
-    found: set[Slot] = set()
-    for mine, theirs in zip(left, right, strict=True):
-        found |= set(mine or ()) ^ set(theirs or ())
-    return list(found)

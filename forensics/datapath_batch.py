@@ -52,12 +52,14 @@ COLUMNS = (
 )  # fmt: skip
 _KINDS = {name: pl.Int32 if name.endswith("_row") else pl.UInt8 for name in COLUMNS}
 _PRIORITY_STEP = 10
-#: Reason -> passes, event, tier (-1: none).
+#: Stands for no row, no slot, no tier and no state; null in the frame.
+_NONE = -1
+#: Reason -> passes, event, tier.
 _OUTCOMES = {
-    "unread": (True, False, -1),
+    "unread": (True, False, _NONE),
     "pod-state-missing": (False, True, TIER_ERROR),
-    "conntrack-forward": (True, False, -1),
-    "conntrack-reverse": (True, False, -1),
+    "conntrack-forward": (True, False, _NONE),
+    "conntrack-reverse": (True, False, _NONE),
     "admin-deny": (False, True, TIER_ADMIN),
     "admin-allow": (True, True, TIER_ADMIN),
     "namespace-allow": (True, True, TIER_NAMESPACE),
@@ -66,10 +68,10 @@ _OUTCOMES = {
     "namespace-miss": (False, True, TIER_NAMESPACE),
     "baseline-deny": (False, True, TIER_BASELINE),
     "baseline-allow": (True, True, TIER_BASELINE),
-    "baseline-undefined": (False, False, -1),
+    "baseline-undefined": (False, False, _NONE),
     "default-allow": (True, True, TIER_DEFAULT),
     "default-deny": (False, True, TIER_DEFAULT),
-    "default-undefined": (False, False, -1),
+    "default-undefined": (False, False, _NONE),
 }
 _CODE = {reason: code for code, reason in enumerate(REASONS)}
 _PASSES, _EVENT, _TIER = (np.array([_OUTCOMES[reason][part] for reason in REASONS]) for part in range(3))
@@ -80,22 +82,22 @@ _DEFAULT_REASON = {DEFAULT_ALLOW: "default-allow", DEFAULT_DENY: "default-deny"}
 
 
 class Answers:
-    """The columns being filled for n packets; -1 stands for none."""
+    """The columns being filled for n packets."""
 
     def __init__(self, count: int) -> None:
         self.reason = np.full(count, _CODE["unread"], dtype=np.int64)
-        self.namespace_row = np.full(count, -1, dtype=np.int64)
-        self.namespace_slot = np.full(count, -1, dtype=np.int64)
-        self.cluster_row = np.full(count, -1, dtype=np.int64)
-        self.admin_slot = np.full(count, -1, dtype=np.int64)
-        self.baseline_slot = np.full(count, -1, dtype=np.int64)
+        self.namespace_row = np.full(count, _NONE, dtype=np.int64)
+        self.namespace_slot = np.full(count, _NONE, dtype=np.int64)
+        self.cluster_row = np.full(count, _NONE, dtype=np.int64)
+        self.admin_slot = np.full(count, _NONE, dtype=np.int64)
+        self.baseline_slot = np.full(count, _NONE, dtype=np.int64)
         self.change = np.full(count, _KEEP, dtype=np.int64)
-        self.state = np.full(count, -1, dtype=np.int64)
+        self.state = np.full(count, _NONE, dtype=np.int64)
 
     def frame(self, *, tiers: bool, states: bool) -> pl.DataFrame:
         """The answers as a frame. `tiers`, `states`: whether the program has them at all."""
-        tier = _TIER[self.reason] if tiers else np.full(len(self.reason), -1)
-        state = self.state if states else np.full(len(self.reason), -1)
+        tier = _TIER[self.reason] if tiers else np.full(len(self.reason), _NONE)
+        state = self.state if states else np.full(len(self.reason), _NONE)
         passes = _PASSES[self.reason].astype(np.int64)
         numbers = {
             "tier": tier,
@@ -112,7 +114,6 @@ class Answers:
             "reason": _named(REASONS, self.reason),
             "conntrack": _named(CONNTRACK_CHANGES, self.change),
         }
-        # -1 is none: null in the frame.
         known = [pl.when(pl.col(name) >= 0).then(pl.col(name)).cast(_KINDS[name]) for name in numbers]
         return pl.DataFrame({**told, **numbers}).with_columns(known).select(COLUMNS)
 

@@ -4,8 +4,8 @@
                           -> the program's two answers -> differences with their address ranges
 
 A side is a kernel's maps, or what the policies ask (which may want more slots than a value has). Asking each class
-once is asking every packet: nothing is sampled. Values that the program cannot tell apart are one class, and a packet
-that meets none of the slots in which two values differ gets one answer from both, so it is not asked about.
+once is asking every packet: nothing is sampled. Values that the program cannot tell apart are one class, and so are
+packets that meet the same slots.
 """
 
 from __future__ import annotations
@@ -226,8 +226,7 @@ class _Judge:
             return {}
         left = self._value(self._namespace, row[0]), self._value(self._cluster, row[1])
         right = self._value(self._namespace, row[2]), self._value(self._cluster, row[3])
-        comparable = self._alike and all((a is None) == (b is None) for a, b in zip(left, right, strict=True))
-        return self._classes.split(left, right, everything=not comparable)
+        return self._classes.split(left, right)
 
     def _value(self, known: list[Canonical], number: int) -> Canonical | None:
         return known[number] if number >= 0 else None

@@ -73,6 +73,8 @@ def read(source: Source) -> Iterator[Item]:
             if rows.waiting >= BATCH_ROWS:
                 yield from _batch(rows.batch())
             recent = [] if _ends_row(text) else [*recent[-_ROW_LINES:], text]
+        # the next piece goes on in the line that this one was cut in
+        number -= not piece.endswith(b"\n")
     if bad:
         yield _problem(bad)
     yield from _batch(rows.batch())

@@ -52,6 +52,8 @@ def lost_before(case: Path, whole: Said, got: Said, cut: int, data: bytes) -> li
     """Facts that ended before the cut and are not there any more."""
     have = {text for _, text in steady(case, got.facts)}
     before = [(end, text) for end, text in steady(case, whole.facts) if end < cut]
+    if re.search(rb"\n--?\Z", data[:cut]) and before:
+        before.remove(max(before))  # half a separator of documents belongs to the document before it
     if case.parent.name in LAST and before:
         last = max(end for end, _ in before)
         # the record at the cut is the one behind which no whole line stands

@@ -217,6 +217,21 @@ class TestColumns:
         with pytest.raises(ValueError, match=says):
             packet_columns({"src": [PEER], "dst": [POD], **COLUMNS, **changed}, 4)
 
+    def test_the_highest_numbers_are_taken(self) -> None:
+        frame = {
+            "src": [0xFFFFFFFF],
+            "dst": [0],
+            "protocol": [255],
+            "sport": [65535],
+            "dport": [65535],
+            "ifindex": [2**32 - 1],
+        }
+
+        columns = packet_columns(frame, 4)
+
+        assert columns.src[0].tolist() == [0xFFFFFFFF]
+        assert (columns.protocol.tolist(), columns.ifindex.tolist()) == ([255], [2**32 - 1])
+
     def test_names_the_columns_that_are_missing(self) -> None:
         with pytest.raises(ValueError, match="no column dst, dport"):
             packet_columns({"src": [PEER], "protocol": [TCP], "sport": [1]}, 4)

@@ -51,6 +51,7 @@ def run(context: Context) -> Answer:
         state = context.dumped(name)
         if state is None:
             missing.append(collect.map_dump(context, name))
+            notes += _logged(context, name)
             continue
         judgement = judge_cluster(context, state) if state.tier == "cluster" else judge_namespace(context, state)
         if judgement.misplaced:
@@ -65,6 +66,20 @@ def run(context: Context) -> Answer:
         why = [*notes, *([f"no dump of {', '.join(lacking)}"] if lacking else [])]
         return cannot_tell("; ".join(why), *dict.fromkeys(missing))
     return clean("every entry reads as a rule of its own map's tier")
+
+
+def _logged(context: Context, name: str) -> list[str]:
+    """What the agent's log says of a map that was not dumped: namespace writes that went to it."""
+    state = context.pod.maps.get(name)
+    writes = context.misdirected(state) if state is not None else []
+    if state is None or not writes:
+        return []
+    count = "a write" if len(writes) == 1 else f"{len(writes)} writes"
+    when = restart_aliasing.since(context, state)
+    return [
+        f"THE AGENT LOG SHOWS {count} meant for {writes[0].said} that went to {name} (map ID {state.map_id}), first "
+        f"at {when}: this is {restart_aliasing.DEFECT}, only a dump of the map tells which entries are hit"
+    ]
 
 
 def open_questions(context: Context, state: MapState, judgement: Judgement) -> tuple[list[str], list[Missing]]:

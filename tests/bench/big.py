@@ -87,7 +87,9 @@ def _same(report: Path, whole: int, truth: dict[str, Any]) -> bool:
         for cidr in finding["entries"]
     }
     planted = {(name, cidr) for name, cidr in truth["planted"]}
-    return covered["bytes"] == whole and not covered["unread_bytes"] and entries == truth["entries"] and found == planted
+    return (
+        covered["bytes"] == whole and not covered["unread_bytes"] and entries == truth["entries"] and found == planted
+    )
 
 
 def _scaled(number: int, scale: float) -> int:

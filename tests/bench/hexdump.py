@@ -65,7 +65,9 @@ def ours(data: bytes) -> int:
     assert values is not None
     slots = values.view(NAMESPACE_SLOT_DTYPE)
     end = clock()
-    return tell(start, end, found=_found(keys.tobytes(), values.tobytes(), dumps[0].count), slots=int(slots["start_port"].sum()))
+    return tell(
+        start, end, found=_found(keys.tobytes(), values.tobytes(), dumps[0].count), slots=int(slots["start_port"].sum())
+    )
 
 
 def plain(data: bytes) -> int:

@@ -43,7 +43,9 @@ def rows(asked: Asked) -> list[Row]:
     pods = [{"name": f"app{number:03d}-x", "ip": f"10.100.4.{2 + number}"} for number in range(60)]
     with path.open("wb") as file:
         told = generate.write_log(file, random.Random(5), int((1 << 28) * asked.scale), pods)
-        file.write(b'{"level":"error","ts":"2026-11-21T01:00:00.000Z","caller":"a.go:1","msg":"failed to attach"}\n' * 9)
+        file.write(
+            b'{"level":"error","ts":"2026-11-21T01:00:00.000Z","caller":"a.go:1","msg":"failed to attach"}\n' * 9
+        )
     return [_flows(asked, path, told), _search(asked, path)]
 
 
