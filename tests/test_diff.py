@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -149,3 +151,16 @@ def test_the_text_is_safe_and_short():
     assert "evil\\x1b[2J" in text
     assert len(text.splitlines()) < 120
     assert "\x1b[" in render(document, color=True)
+
+
+def test_the_command_prints_the_document_or_its_text():
+    paths = [str(CASES / name / "input") for name in ("incident", "incident-after-upgrade")]
+    command = [sys.executable, "-m", "forensics.cli", "diff", *paths]
+
+    told = subprocess.run([*command, "--format", "json"], capture_output=True, check=True).stdout
+    text = subprocess.run([*command, "--pod", WEB], capture_output=True, check=True, text=True).stdout
+    wrong = subprocess.run([*command, "--pod", "nobody"], capture_output=True, text=True)
+
+    assert json.loads(told)["kind"] == "diff"
+    assert "\n1 of 1 pod identifiers differ" in text
+    assert (wrong.returncode, wrong.stderr) == (2, "npforensics: BEFORE holds no pod nobody\n")
