@@ -170,6 +170,7 @@ class _Work:
         self._notes = [note]
         self._late = changed_after_dump(context)
         self._strays = {tier: _misplaced(context, tier, state) for tier, state in states.items()}
+        self._present = {tier: None if state is None else slots_of(state) for tier, state in states.items()}
         self.entries = [each for tier in TIERS for each in self._entries(tier)]
 
     def comparison(self) -> Comparison:
@@ -177,7 +178,8 @@ class _Work:
         wanted, found = {}, {}
         for tier in TIERS:
             state = self._states[tier]
-            wanted[tier], first = asked(context, tier, self._ideal.tier(tier), state, self._strays[tier])
+            present, strays = self._present[tier], self._strays[tier]
+            wanted[tier], first = asked(context, tier, self._ideal.tier(tier), present, strays)
             found[tier], second = dumped(context, tier, state, wanted[tier], names[tier])
             self._notes += [first, second]
         kernel_state, policy_state, last = pod_states(context, self._direction)
@@ -199,14 +201,15 @@ class _Work:
         return Comparison(self._direction, family, entries, kernel, policy, compared, notes)
 
     def _entries(self, tier: str) -> Iterable[EntryDifference]:
-        state = self._states[tier]
-        if state is None or (tier == "cluster" and not self._context.intent.cluster_known.yes):
+        state, present = self._states[tier], self._present[tier]
+        unknown = tier == "cluster" and not self._context.intent.cluster_known.yes
+        if state is None or present is None or unknown:
             return
         for each in entry_differences(
             tier,
             self._actual.tier(tier),
             self._ideal.tier(tier),
-            slots_of(state),
+            present,
             whole=state.whole,
             node=own_entry(self._context),
         ):

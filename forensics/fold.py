@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,8 +45,7 @@ AGAINST_POLICY = Words("wrongly-denied", "wrongly-allowed", "wrong-tier")
 OVER_TIME = Words("newly-denied", "newly-allowed", "other-tier")
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line. `partly` says that more was folded in than one line can say exactly: not every peer has all of it."""
 
     kind: str
@@ -173,14 +171,20 @@ def _joined_traffic(lines: Sequence[Line]) -> list[Line]:
     groups: dict[tuple[str, tuple[str, ...], Spans], list[Line]] = defaultdict(list)
     for line in lines:
         groups[line.kind, line.causes, line.peers].append(line)
-    return [replace(group[0], traffic=united(line.traffic for line in group)) for group in groups.values()]
+    return [
+        group[0] if len(group) == 1 else group[0]._replace(traffic=united(line.traffic for line in group))
+        for group in groups.values()
+    ]
 
 
 def _joined_peers(lines: Sequence[Line]) -> list[Line]:
     groups: dict[tuple[str, tuple[str, ...], Traffic], list[Line]] = defaultdict(list)
     for line in lines:
         groups[line.kind, line.causes, line.traffic].append(line)
-    return [replace(group[0], peers=merged(span for line in group for span in line.peers)) for group in groups.values()]
+    return [
+        group[0] if len(group) == 1 else group[0]._replace(peers=merged(s for line in group for s in line.peers))
+        for group in groups.values()
+    ]
 
 
 def _cut(group: list[Line], room: int) -> list[Line]:
@@ -189,8 +193,7 @@ def _cut(group: list[Line], room: int) -> list[Line]:
         return group
     widest = sorted(group, key=lambda line: (-size(line.peers), line.peers))
     kept, rest = widest[: room - 1], widest[room - 1 :]
-    folded = replace(
-        rest[0],
+    folded = rest[0]._replace(
         peers=merged(span for line in rest for span in line.peers),
         traffic=united(line.traffic for line in rest),
         partly=len(rest) > 1,

@@ -45,9 +45,9 @@ def own_entry(context: Context) -> str | None:
 
 
 def asked(
-    context: Context, tier: str, ideal: ExpectedTier, state: MapState | None, strays: set[str]
+    context: Context, tier: str, ideal: ExpectedTier, present: Mapping[str, Slots | None] | None, strays: set[str]
 ) -> tuple[dict[bytes, Value | None], str | None]:
-    """What the policies ask of one map, and what had to be assumed.
+    """What the policies ask of one map, and what had to be assumed. present: slots_of the dumped map, None without one.
 
     Entries of the node itself stay where a map has them: the agent leaves its own behind. `strays` are entries that
     belong to the other tier.
@@ -58,9 +58,8 @@ def asked(
         for cidr, entry in ideal.entries.items()
         if entry.kind != "node" or own is not None
     }
-    if state is None:
+    if present is None:
         return out, None
-    present = slots_of(state)
     for cidr, slots in present.items():
         mine = cidr == own if own is not None else cidr.endswith(_HOSTS)
         if mine and cidr not in ideal.entries and slots == NODE_ENTRIES[tier]:
@@ -69,7 +68,10 @@ def asked(
         return out, None
     kept = {cidr: slots for cidr, slots in present.items() if cidr not in strays and _is_cidr(cidr)}
     out = {key_of_cidr(cidr): None if slots is None else wanted_slots(slots, tier) for cidr, slots in kept.items()}
-    return out, f"{context.intent.cluster_known.why}: what {state.name} holds is taken as asked for" if kept else None
+    return (
+        out,
+        f"{context.intent.cluster_known.why}: what the cluster map holds is taken as asked for" if kept else None,
+    )
 
 
 def dumped(

@@ -254,6 +254,19 @@ def test_a_pod_state_that_no_policy_leads_to_is_a_cause_of_its_own():
     assert {("pod-state",)} == {each.causes for each in found.differences}
 
 
+def test_a_pod_state_key_that_is_missing_denies_everything():
+    asked = endpoint(rule("10.0.0.7"))
+
+    found = compared([asked], {OWN: [ANY], "10.0.0.7/32": [ANY]}, states={0: 0})
+
+    assert found.entries == []
+    assert {(fold.kind_of(each, AGAINST_POLICY), each.left) for each in found.differences} == {
+        ("wrongly-denied", Answer("SHOT", 0)),
+        ("wrong-tier", Answer("SHOT", 0)),
+    }
+    assert {each.causes for each in found.differences} == {("pod-state",)}
+
+
 def test_left_over_entries_of_v1_2_are_by_design_and_have_no_effect():
     other = endpoint(rule("10.0.0.7"), rows=({**POD, "name": "api-5c9d7f4b8-qk2zt"},))
 
