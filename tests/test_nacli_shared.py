@@ -16,7 +16,7 @@ from formats.base import MapDump, Problem, Record
 from formats.source import Source
 from tests import render_nacli as render
 
-SHARED = Path("/work/shared")
+SHARED = Path(__file__).parent.parent.parent / "shared"
 LAB = SHARED / "lab"
 pytestmark = [
     pytest.mark.shared,
