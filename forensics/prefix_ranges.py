@@ -80,7 +80,7 @@ class RangeTable:
 
 def _carried(points: dict[int, int], starts: list[int]) -> np.ndarray[Any, Any]:
     rows = np.empty(len(starts), dtype=np.int32)
-    row = -1
+    row = points[0]
     for index, start in enumerate(starts):
         row = points.get(start, row)
         rows[index] = row

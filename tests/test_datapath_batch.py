@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from programs import ANY, PEER, POD, RESERVED, SCTP, TCP, UDP, cluster, key4, namespace, to_pod, v130
 
 from forensics.datapath import Datapath, Packet
-from forensics.flow_table import FlowTable, padded
+from forensics.flow_table import FlowTable, _hash, padded
 from forensics.packet_columns import packet_columns
 from forensics.prefix_ranges import RangeTable, ranges_of
 from formats.layouts import CONNTRACK_KEY_DTYPES
@@ -278,6 +278,16 @@ class TestTables:
 
         assert table.find(asked).tolist() == [1, 0, -1]
         assert FlowTable([colliding], dtype).find(asked[1:2]).tolist() == [-1]
+
+    def test_hashes_of_keys_in_a_row_are_spread(self) -> None:
+        words = np.zeros((4096, 3), dtype=np.uint64)
+        words[:, 1] = np.arange(4096)
+
+        hashes = _hash(words)
+
+        # 4096 balls in 65536 bins: about 3970 bins are hit; a hash that loses bits falls far below.
+        assert len(set(hashes.tolist())) == 4096
+        assert len(set((hashes >> np.uint64(48)).tolist())) > 3800
 
     def test_entries_with_padding_are_never_found(self) -> None:
         flow = bytes.fromhex("0a140001409c00000a090807500006ff0a090807")
