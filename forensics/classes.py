@@ -16,7 +16,7 @@ from forensics.traffic import LAST_PORT, LAST_PROTOCOL, TRANSPORTS, other_protoc
 from formats.layouts import PROTOCOL_ANY, PROTOCOL_RESERVED, SLOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from forensics.ruleset import Value
     from forensics.semantics import Answer
@@ -37,13 +37,6 @@ class Ask(Protocol):
         self, side: int, namespace: Canonical | None, cluster: Canonical | None, protocol: int, port: int
     ) -> Answer:
         """The side's answer to a packet that finds these two values."""
-
-
-def wanted_slots(slots: Iterable[tuple[int, ...]], tier: str) -> tuple[Slot, ...]:
-    """Slots of an expectation, (protocol, start, end) or (protocol, raw priority, start, end), as the ruleset's."""
-    if tier == "cluster":
-        return tuple(Slot(protocol, start, end, raw) for protocol, raw, start, end in slots)
-    return tuple(Slot(protocol, start, end) for protocol, start, end in slots)
 
 
 def canonical_namespace(value: Value, examined: int) -> Canonical:

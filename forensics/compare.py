@@ -7,61 +7,56 @@ its way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from forensics import collect
-from forensics.entrydiff import CHANGED, EXTRA, MISSING, entry_differences
-from forensics.fold import AGAINST_POLICY, row
+from forensics.alike import alike
+from forensics.comparable import NotComparable, obstacle, tier_known
+from forensics.entrydiff import CHANGED, EXTRA, MISSING, entry_differences, extra_entries
 from forensics.keydiff import changed_after_dump
-from forensics.partition import texts
 from forensics.policy import expected_map
-from forensics.semantics import TIERS, Side, compare_sides
-from forensics.sides import asked, dumped, own_entry, pod_states, slots_of
+from forensics.semantics import TIERS, Compared, Side, compare_sides
+from forensics.sides import asked, asked_note, dumped, dumped_note, own_entry, pod_states, slots_of
 from forensics.tierjudge import judge_cluster, judge_namespace
 from forensics.versions import between
 from formats.address import cidr_of_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
     from forensics.context import Context
     from forensics.entrydiff import EntryDifference
-    from forensics.finding import Missing
-    from forensics.fold import Pods
     from forensics.keydiff import KeyDiff
     from forensics.podstate import MapState
     from forensics.policy import ExpectedMap
     from forensics.policy_rules import Direction
-    from forensics.semantics import Compared, Difference
+    from forensics.semantics import Difference
 
-_SIDES = ("kernel", "policy")
 #: Stands in where the node's address is not known; its own entry is then no expectation.
 _NO_NODE = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - an address that no packet has, never one to listen on
-
-
-class NotComparable(NamedTuple):
-    """Why nothing can be compared, and what has to be collected."""
-
-    why: str
-    missing: tuple[Missing, ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One direction of one pod identifier. `left` of a difference is the kernel, `right` what the policies ask.
 
-    `assumptions` says what stands in for what the case does not hold.
+    `pod_states` are the kernel's and the policies'. `assumptions` says what stands in for what the case does not hold.
     """
 
     direction: Direction
     family: int
     entries: list[EntryDifference]
-    kernel: Side
-    policy: Side
+    pod_states: tuple[dict[int, int], dict[int, int]]
     compared: Compared
     assumptions: list[str]
+    make_sides: Callable[[], tuple[Side, Side]] = field(repr=False)
+
+    @cached_property
+    def sides(self) -> tuple[Side, Side]:
+        """The kernel's maps, and the policies'."""
+        return self.make_sides()
 
     @property
     def differences(self) -> list[Difference]:
@@ -78,6 +73,11 @@ class Comparison:
         """Entries as the agent leaves them, other than what the policies ask."""
         return [each for each in self.entries if each.admissible]
 
+    @property
+    def same(self) -> bool:
+        """Whether no entry and no packet differs, and every packet could be judged."""
+        return not (self.entries or self.differences or self.compared.undecided)
+
     def charged(self, tier: str, cidrs: Iterable[str]) -> list[Difference]:
         """The packet differences that some entries of a tier have a part in; their CIDRs stand in `causes`."""
         mine = set(cidrs)
@@ -86,32 +86,17 @@ class Comparison:
             cidr = cidr_of_key(key)
             return cidr if where == tier and cidr in mine else None
 
-        found = compare_sides(self.kernel, self.policy, self.family, named, state_cause=None)
+        found = compare_sides(*self.sides, self.family, named, state_cause=None)
         return [each for each in found.differences if each.causes]
-
-    def as_json(self, pods: Pods) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "direction": self.direction,
-            "entries": [each.as_json() for each in self.entries],
-            "traffic": [row(each, AGAINST_POLICY, _SIDES, pods) for each in self.differences],
-            "undecided": texts(self.compared.undecided, self.family),
-            "pod_state": {
-                name: {str(key): value for key, value in sorted(side.pod_state.items())}
-                for name, side in zip(_SIDES, (self.kernel, self.policy), strict=True)
-            },
-            "assumptions": self.assumptions,
-        }
 
 
 def compare(context: Context, direction: Direction) -> Comparison | NotComparable:
     """Compare both tiers of a direction, as far as dumps and policies are at hand."""
+    hindered = obstacle(context, direction)
+    if hindered is not None:
+        return hindered
     names = _names(direction)
     states = {tier: context.dumped(name) for tier, name in names.items()}
-    if not any(states.values()):
-        return NotComparable(f"no dump of {names['namespace']}", (collect.map_dump(context, names["namespace"]),))
-    if not context.intent.known.yes:
-        return NotComparable(context.intent.known.why, (collect.POLICIES,))
     variants = [_Work(context, direction, states, *maps) for maps in _expectations(context, direction)]
     return min(variants, key=lambda work: len(work.entries)).comparison()
 
@@ -175,17 +160,49 @@ class _Work:
 
     def comparison(self) -> Comparison:
         context, names = self._context, _names(self._direction)
+        kernel_state, policy_state, assumed = pod_states(context, self._direction)
+        notes = list(self._notes)
+        for tier in TIERS:
+            notes.append(asked_note(context, tier, self._present[tier], self._strays[tier]))
+            notes.append(dumped_note(context, tier, self._states[tier], names[tier], self._ideal.tier(tier)))
+        said = [note for note in (*notes, assumed) if note]
+        entries, states = self.entries, (kernel_state, policy_state)
+        if not entries and kernel_state == policy_state and self._alike:
+            compared = Compared([], (), 0, 0)
+        else:
+            entries, compared = self._packets(*self._sides(*states))
+        return Comparison(
+            self._direction,
+            context.intent.family,
+            entries,
+            states,
+            compared,
+            said,
+            lambda: self._sides(*states),
+        )
+
+    @property
+    def _alike(self) -> bool:
+        context = self._context
+        return all(
+            alike(context, tier, self._states[tier], self._present[tier], self._ideal.tier(tier), self._strays[tier])
+            for tier in TIERS
+        )
+
+    def _sides(self, kernel_state: dict[int, int], policy_state: dict[int, int]) -> tuple[Side, Side]:
+        context, version = self._context, self._context.intent.version
         wanted, found = {}, {}
         for tier in TIERS:
-            state = self._states[tier]
             present, strays = self._present[tier], self._strays[tier]
-            wanted[tier], first = asked(context, tier, self._ideal.tier(tier), present, strays)
-            found[tier], second = dumped(context, tier, state, wanted[tier], names[tier])
-            self._notes += [first, second]
-        kernel_state, policy_state, last = pod_states(context, self._direction)
-        version, family = context.intent.version, context.intent.family
-        kernel = Side(version, found["namespace"], found["cluster"], kernel_state)
-        policy = Side(version, wanted["namespace"], wanted["cluster"], policy_state)
+            wanted[tier] = asked(context, tier, self._ideal.tier(tier), present, strays)
+            found[tier] = dumped(self._states[tier], wanted[tier])
+        return (
+            Side(version, found["namespace"], found["cluster"], kernel_state),
+            Side(version, wanted["namespace"], wanted["cluster"], policy_state),
+        )
+
+    def _packets(self, kernel: Side, policy: Side) -> tuple[list[EntryDifference], Compared]:
+        """The entries' differences that count, and every packet's."""
         causes = {(each.tier, each.cidr): each.cause or "unexplained" for each in self.entries}
         felt: set[tuple[str, str]] = set()
 
@@ -194,16 +211,16 @@ class _Work:
             felt.add(place)
             return causes.get(place)
 
-        compared = compare_sides(kernel, policy, family, cause)
+        compared = compare_sides(kernel, policy, self._context.intent.family, cause)
         # What a version does by design and no packet can tell is no difference.
-        entries = [e for e in self.entries if e.cause != "version" or (e.tier, e.cidr) in felt]
-        notes = [note for note in (*self._notes, last) if note]
-        return Comparison(self._direction, family, entries, kernel, policy, compared, notes)
+        return [e for e in self.entries if e.cause != "version" or (e.tier, e.cidr) in felt], compared
 
     def _entries(self, tier: str) -> Iterable[EntryDifference]:
         state, present = self._states[tier], self._present[tier]
-        unknown = tier == "cluster" and not self._context.intent.cluster_known.yes
-        if state is None or present is None or unknown:
+        if state is None or present is None:
+            return
+        if not tier_known(self._context, tier).yes:
+            yield from extra_entries(tier, present, self._strays[tier], "other-tier")
             return
         for each in entry_differences(
             tier,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from forensics.comparable import obstacle
 from forensics.effects import Datapaths
 from forensics.evidence import Citation, cite
 from forensics.intent import Intent
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from forensics.case import Case, Node
+    from forensics.comparable import NotComparable
+    from forensics.compare import Comparison
     from forensics.keydiff import KeyDiff
-    from forensics.logstory import Event, MapWrite
+    from forensics.log_events import Event
+    from forensics.logstory import MapWrite
     from forensics.neighbours import Neighbours
     from forensics.podstate import MapState, PodState
     from forensics.policy_rules import Direction
+    from forensics.ruleset import Value
     from forensics.tierjudge import Judgement
 
 #: Assumed pod state where no dump of it is at hand: policies are applied in the namespace tier, none in the cluster's.
@@ -34,6 +39,7 @@ class Context:
         self.case, self.node, self.pod, self.neighbours = case, node, pod, neighbours
         self._key_diffs: dict[str, KeyDiff] = {}
         self._judgements: dict[str, Judgement] = {}
+        self._comparisons: dict[Direction, Comparison | NotComparable] = {}
 
     @cached_property
     def intent(self) -> Intent:
@@ -115,8 +121,19 @@ class Context:
             return self._datapaths(direction, wanted, state)
         return self._datapaths(direction, self.intent.values(direction), self.intent.pod_state())
 
+    def comparison(self, direction: Direction) -> Comparison | NotComparable:
+        """The dumped maps of both tiers beside what the policies ask, entry by entry and packet by packet."""
+        if direction not in self._comparisons:
+            found: Comparison | NotComparable | None = obstacle(self, direction)
+            if found is None:
+                from forensics.compare import compare
+
+                found = compare(self, direction)
+            self._comparisons[direction] = found
+        return self._comparisons[direction]
+
     def _datapaths(
-        self, direction: Direction, wanted: dict[str, dict[bytes, bytes]], state: Mapping[int, int]
+        self, direction: Direction, wanted: Mapping[str, Mapping[bytes, Value]], state: Mapping[int, int]
     ) -> Datapaths:
         kernel_state, _ = self.pod_state(direction)
         version, family = self.intent.version, self.intent.family

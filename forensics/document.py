@@ -173,6 +173,7 @@ def _pod(node: Node, pod: PodState, judged: Judged) -> dict[str, Any]:
         ],
         "pod_state": states,
         "policies": pod.policies,
+        "comparison": judged.comparisons[node.id, pod.identifier],
         "outcomes": mine,
     }
 

@@ -1,5 +1,7 @@
 """What the kernel does to traffic of one CIDR, beside what the policy asks: exact, by classes of packets, folded.
 
+The IPv6 programs let ICMPv6 through unread, whatever a slot says: no question is asked about it.
+
 Two packets that differ only inside a class get the same answer from both sides, so asking each class once is asking
 every packet (forensics.ruleset.packet_classes).
 """
@@ -13,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.generations import generation_of
+from forensics.packet import ICMPV6
 from forensics.prefixes import PrefixIndex
 from forensics.ruleset import cluster_slots, evaluate_new_flow, namespace_slots, packet_classes
 from formats.layouts import PROTOCOL_NAMES, TIER_NAMES
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from forensics.generations import Generation
-    from forensics.ruleset import Decision
+    from forensics.ruleset import Decision, Value
 
 _TRANSPORT = {number: PROTOCOL_NAMES[number] for number in (6, 17, 132)}
 #: The class of all protocols that no slot of either side names.
@@ -36,8 +39,8 @@ _CURIOUS = ("protocol 0", "protocol 254", "protocol 255")
 class Side(NamedTuple):
     """One side of a comparison: indexes over a namespace map and a cluster map, and the pod state they live under."""
 
-    namespace: PrefixIndex
-    cluster: PrefixIndex
+    namespace: PrefixIndex[Value]
+    cluster: PrefixIndex[Value]
     pod_state: Mapping[int, int]
 
 
@@ -75,12 +78,13 @@ class Datapaths:
         self,
         agent_version: str,
         family: int,
-        kernel: Mapping[str, Mapping[bytes, bytes]],
-        wanted: Mapping[str, Mapping[bytes, bytes]],
+        kernel: Mapping[str, Mapping[bytes, Value]],
+        wanted: Mapping[str, Mapping[bytes, Value]],
         kernel_state: Mapping[int, int],
         wanted_state: Mapping[int, int],
     ) -> None:
-        """`kernel` and `wanted` are {"namespace": {key: value}, "cluster": {key: value}}."""
+        """`kernel` and `wanted` are {"namespace": {key: value}, "cluster": {key: value}}; a value is bytes of a map, or
+        rules without a limit."""
         self._generation: Generation = generation_of(agent_version).generation
         self._family = family
         self.kernel = _side(kernel, kernel_state, family)
@@ -98,10 +102,11 @@ class Datapaths:
         namespace = [ns for ns, _ in pairs if ns is not None]
         cluster = [cp for _, cp in pairs if cp is not None]
         protocols, ports = packet_classes(namespace, cluster)
-        return list(_fold(self._ask(pairs, protocols, ports)))
+        read = tuple(each for each in protocols if self._family == 4 or each != ICMPV6)
+        return list(_fold(self._ask(pairs, read, ports)))
 
     def _ask(
-        self, pairs: list[tuple[bytes | None, bytes | None]], protocols: tuple[int, ...], ports: tuple[int, ...]
+        self, pairs: list[tuple[Value | None, Value | None]], protocols: tuple[int, ...], ports: tuple[int, ...]
     ) -> Iterable[Effect]:
         (kernel_ns, kernel_cp), (wanted_ns, wanted_cp) = pairs
         spoken = {
@@ -120,11 +125,11 @@ class Datapaths:
                 yield Effect(name, start, following - 1, kernel, wanted)
 
 
-def _side(maps: Mapping[str, Mapping[bytes, bytes]], state: Mapping[int, int], family: int) -> Side:
+def _side(maps: Mapping[str, Mapping[bytes, Value]], state: Mapping[int, int], family: int) -> Side:
     return Side(PrefixIndex(maps.get("namespace", {}), family), PrefixIndex(maps.get("cluster", {}), family), state)
 
 
-def _values(side: Side, address: bytes) -> tuple[bytes | None, bytes | None]:
+def _values(side: Side, address: bytes) -> tuple[Value | None, Value | None]:
     namespace, cluster = side.namespace.longest(address), side.cluster.longest(address)
     return (namespace[1] if namespace else None), (cluster[1] if cluster else None)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from forensics import collect
+from forensics.comparable import NotComparable
+from forensics.comparison_rows import comparison_rows
 from forensics.context import Context
 from forensics.detectors import DETECTORS
 from forensics.finding import CANNOT_TELL, CONFIDENCES, SEVERITIES, Answer, Finding, Missing
+from forensics.intent import DIRECTIONS
 from forensics.neighbours import Neighbours
 from forensics.problem import CaseProblem
 
@@ -37,6 +40,8 @@ class Judged:
     outcomes: list[Outcome] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     problems: list[CaseProblem] = field(default_factory=list)
+    #: (node, pod identifier): intent against kernel as plain JSON values
+    comparisons: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
 
 def judge(case: Case) -> Judged:
@@ -52,6 +57,7 @@ def judge(case: Case) -> Judged:
                 _orphan(node.pods[identifier], answer)
                 judged.outcomes.append(Outcome(detector.id, node.id, identifier, answer))
                 judged.findings += answer.findings
+            judged.comparisons[node.id, identifier] = _compared(context, judged)
             for state in node.pods[identifier].maps.values():
                 state.forget()
     _order(judged.findings)
@@ -66,6 +72,16 @@ def _ask(detector: Detector, context: Context, judged: Judged) -> Answer:
         hint = "this is a defect of npforensics: please report it"
         judged.problems.append(CaseProblem(what, done="answered cannot-tell", lost="this answer", hint=hint))
         return Answer(CANNOT_TELL, "the detector failed")
+
+
+def _compared(context: Context, judged: Judged) -> dict[str, Any]:
+    try:
+        return comparison_rows(context)
+    except Exception as error:  # noqa: BLE001 - a defect of the comparison must cost its own rows, never the case
+        what = f"the comparison failed on {context.pod.identifier}: {type(error).__name__}: {error}"
+        hint = "this is a defect of npforensics: please report it"
+        judged.problems.append(CaseProblem(what, done="not compared", lost="this comparison", hint=hint))
+        return dict.fromkeys(DIRECTIONS, NotComparable("the comparison failed", ()).as_json())
 
 
 def _orphan(pod: PodState, answer: Answer) -> None:

@@ -74,7 +74,7 @@ class EntryDifference:
         return replace(self, cause=cause, admissible=by_design)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON values; slots as people read them."""
+        """Plain JSON values; slots as people read them. A shortfall is what the agent of that version leaves so."""
         return {
             "tier": self.tier,
             "cidr": self.cidr,
@@ -83,7 +83,8 @@ class EntryDifference:
             "gained": slot_texts(self.gained),
             "wanted": len(self.wanted),
             "cause": self.cause or "unexplained",
-            "admissible": self.admissible,
+            "why": CAUSES[self.cause or "unexplained"].title,
+            "shortfall": self.admissible,
         }
 
 
@@ -117,6 +118,14 @@ def entry_differences(
     return sorted(out, key=lambda each: each.cidr)
 
 
+def extra_entries(
+    tier: str, present: Mapping[str, Slots | None], cidrs: Iterable[str], cause: str
+) -> Iterator[EntryDifference]:
+    """Entries that do not belong in a map, whatever the policies of its tier are."""
+    for cidr in sorted(cidrs):
+        yield EntryDifference(tier, cidr, EXTRA, (), multiset(present[cidr] or ()), (), cause, admissible=False)
+
+
 def _wide_first(cidr: str) -> tuple[int, str]:
     length = cidr.rpartition("/")[2]
     return int(length) if length.isdigit() else -1, cidr
@@ -147,7 +156,7 @@ class _Tier:
         if expected is None and asked is None:
             mine = NODE_ENTRIES[self._tier] == got and self._may_be_node(cidr)
             return None if mine else self._difference(cidr, EXTRA, got, None, admissible=False)
-        if asked is not None and Counter(asked.admissible.wanted) == Counter(got):
+        if asked is not None and asked.admissible.wanted == got:
             return None
         if expected is None:
             return self._difference(cidr, CHANGED, got, None, admissible=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from forensics.generations import generation_of
 from forensics.policy import expected_map, policies_for
+from forensics.ruleset import ruleset_slots
 from forensics.versions import at_least
 from formats import layouts
 from formats.address import key_of_cidr
@@ -13,11 +15,12 @@ from formats.address import key_of_cidr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from forensics.admissible import Slot
-    from forensics.case import Node
+    from forensics.admissible import Slot, Slots
+    from forensics.case import KubeObject, Node
     from forensics.podstate import PodState
     from forensics.policy import ExpectedMap
     from forensics.policy_rules import Direction, Policy
+    from forensics.ruleset import Value
 
 #: Assumed when neither the bundle nor the user says which agent runs; every report that rests on it says so.
 ASSUMED_VERSION = "v1.3.0"
@@ -31,6 +34,14 @@ class Known(NamedTuple):
 
     yes: bool
     why: str
+
+
+def _no_cluster_policy(item: KubeObject) -> bool:
+    """An empty list that says of what: by its kind, or, as kubectl prints one, by the name of its file only."""
+    if item.object.get("items") != []:
+        return False
+    name = item.artifact.shown_path.rpartition("/")[2].lower().replace("-", "").replace("_", "")
+    return item.kind == "ClusterPolicyEndpointList" or (item.kind == "List" and "clusterpolicyendpoint" in name)
 
 
 class Intent:
@@ -85,11 +96,18 @@ class Intent:
             return Known(True, f"agent {node.agent_version} has no cluster tier")
         if node.has("ClusterPolicyEndpoint"):
             return Known(True, "ClusterPolicyEndpoints are in the input")
+        if self.cluster_listed:
+            return Known(True, "the list of ClusterPolicyEndpoints in the input is empty")
         story = node.story
         started = any(story.events[row].name in ("agent-start", "manager-start") for row in story.starts)
         if started and not story.cluster_policies:
             return Known(True, "the agent log goes back to a start of the agent and has no cluster policy in it")
         return Known(False, "no ClusterPolicyEndpoint is in the input")
+
+    @cached_property
+    def cluster_listed(self) -> bool:
+        """Whether the cluster policies are in the input, be it as a list of none."""
+        return self._node.has("ClusterPolicyEndpoint") or any(map(_no_cluster_policy, self._node.objects))
 
     @property
     def selected(self) -> bool:
@@ -115,13 +133,14 @@ class Intent:
             )
         return self._expected[key]
 
-    def values(self, direction: Direction) -> dict[str, dict[bytes, bytes]]:
-        """expected() as map content: one admissible value for each key, the first 24 slots where there are more."""
-        out: dict[str, dict[bytes, bytes]] = {}
+    def values(self, direction: Direction) -> dict[str, dict[bytes, Value]]:
+        """What the policies ask as {tier: {key: value}}: bytes where the rules fit into a value, else all its slots."""
+        out: dict[str, dict[bytes, Value]] = {}
+        room = generation_of(self.version).generation.slots_examined[self.family]
         for tier in ("namespace", "cluster"):
             entries = self.expected(direction, ideal=True).tier(tier).entries
             out[tier] = {
-                key_of_cidr(cidr): value_of(entry.admissible.wanted, tier)
+                key_of_cidr(cidr): _whole(entry.admissible.wanted, tier, room)
                 for cidr, entry in entries.items()
                 if entry.kind != "node" or self._node.node_ip
             }
@@ -132,6 +151,10 @@ class Intent:
         default = 2 if self._node.enforcing_mode == "strict" else 1
         cluster = any(policy.tier == "cluster" for policy in self.policies)
         return {0: 0 if self.selected else default, 1: 0 if cluster else 1}
+
+
+def _whole(slots: Slots, tier: str, room: int) -> Value:
+    return value_of(slots, tier) if len(slots) <= room else ruleset_slots(slots, tier)
 
 
 def value_of(slots: Iterable[Slot], tier: str) -> bytes:

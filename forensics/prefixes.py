@@ -6,13 +6,15 @@ keys that say the same prefix cannot stand in one trie; in a merged dump the lat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from formats.layouts import LPM_KEY_DTYPES, LPM_KEY_SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: What an entry holds: bytes of a map, or rules that are none.
+V = TypeVar("V")
 _PREFIX_BYTES: dict[int, int] = {
     family: LPM_KEY_DTYPES[size]["prefixlen"].itemsize for family, size in LPM_KEY_SIZES.items()
 }
@@ -31,10 +33,10 @@ def prefix_of(key: bytes, family: int) -> tuple[int, int]:
     return int.from_bytes(key[:start], "little"), int.from_bytes(key[start:], "big")
 
 
-class PrefixIndex:
+class PrefixIndex(Generic[V]):
     """Longest prefix of single addresses: one dict probe for each prefix length that occurs, longest first."""
 
-    def __init__(self, entries: Mapping[bytes, bytes], family: int) -> None:
+    def __init__(self, entries: Mapping[bytes, V], family: int) -> None:
         self._entries = entries
         bits = 8 * (LPM_KEY_SIZES[family] - _PREFIX_BYTES[family])
         by_length: dict[int, dict[int, bytes]] = {}
@@ -44,7 +46,7 @@ class PrefixIndex:
                 by_length.setdefault(length, {})[number >> (bits - length)] = key
         self._probes = [(bits - length, by_length[length]) for length in sorted(by_length, reverse=True)]
 
-    def longest(self, address: bytes) -> tuple[bytes, bytes] | None:
+    def longest(self, address: bytes) -> tuple[bytes, V] | None:
         """Key and value of the one entry the kernel finds for a packed address; None where none covers it."""
         number = int.from_bytes(address, "big")
         for shift, keys in self._probes:

@@ -58,6 +58,13 @@ class Slot(NamedTuple):
 Value = bytes | tuple[Slot, ...]
 
 
+def ruleset_slots(slots: Iterable[tuple[int, ...]], tier: str) -> tuple[Slot, ...]:
+    """Slots of an expectation, (protocol, start, end) or (protocol, raw priority, start, end), as a value."""
+    if tier == "cluster":
+        return tuple(Slot(protocol, start, end, raw) for protocol, raw, start, end in slots)
+    return tuple(Slot(protocol, start, end) for protocol, start, end in slots)
+
+
 class Decision(NamedTuple):
     """What a new flow gets. `stores` is the state written to conntrack (None: nothing is written).
 

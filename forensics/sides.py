@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forensics.classes import wanted_slots
+from forensics.comparable import tier_known
 from forensics.entrydiff import NODE_ENTRIES
 from forensics.generations import generation_of
 from forensics.policy import expected_pod_state
+from forensics.ruleset import ruleset_slots
 from formats.address import canonical, cidr_of_key, key_of_cidr
 
 if TYPE_CHECKING:
@@ -25,17 +26,29 @@ if TYPE_CHECKING:
 
 _HOSTS = ("/32", "/128")
 _DEFAULTS = frozenset({1, 2})
+#: The tier that a key of the pod state map speaks for.
+TIERS_BY_KEY = ("namespace", "cluster")
 
 
 def slots_of(state: MapState) -> dict[str, Slots | None]:
     """{CIDR: slots} of a dumped rule map as its tier reads them; None for a value that is not known."""
     cluster = state.tier == "cluster"
     rows = state.slots()
+    values = state.as_dict() if state.view is not None and state.view.raw else {}
+    made: dict[bytes, Slots] = {}
     out: dict[str, Slots | None] = {}
     for entry in state.entries:
-        slots = rows[entry.row]
-        made = tuple(slots) if cluster else tuple((protocol, start, end) for protocol, _, start, end in slots)
-        out[entry.cidr] = made if entry.known else None
+        if not entry.known:
+            out[entry.cidr] = None
+            continue
+        value = values.get(entry.key)
+        slots = None if value is None else made.get(value)
+        if slots is None:
+            read = rows[entry.row]
+            slots = tuple(read) if cluster else tuple((protocol, start, end) for protocol, _, start, end in read)
+            if value is not None:
+                made[value] = slots
+        out[entry.cidr] = slots
     return out
 
 
@@ -46,48 +59,59 @@ def own_entry(context: Context) -> str | None:
 
 def asked(
     context: Context, tier: str, ideal: ExpectedTier, present: Mapping[str, Slots | None] | None, strays: set[str]
-) -> tuple[dict[bytes, Value | None], str | None]:
-    """What the policies ask of one map, and what had to be assumed. present: slots_of the dumped map, None without one.
+) -> dict[bytes, Value | None]:
+    """What the policies ask of one map. present: slots_of the dumped map, None without one.
 
     Entries of the node itself stay where a map has them: the agent leaves its own behind. `strays` are entries that
-    belong to the other tier.
+    belong to the other tier. Where the policies of a tier are not known, the rest of what its map holds is taken as
+    asked for (asked_note).
     """
     own = own_entry(context)
+    if present is not None and not tier_known(context, tier).yes:
+        kept = {cidr: slots for cidr, slots in present.items() if cidr not in strays and _is_cidr(cidr)}
+        return {
+            key_of_cidr(cidr): None if slots is None else ruleset_slots(slots, tier) for cidr, slots in kept.items()
+        }
     out: dict[bytes, Value | None] = {
-        key_of_cidr(cidr): wanted_slots(entry.admissible.wanted, tier)
+        key_of_cidr(cidr): ruleset_slots(entry.admissible.wanted, tier)
         for cidr, entry in ideal.entries.items()
         if entry.kind != "node" or own is not None
     }
-    if present is None:
-        return out, None
-    for cidr, slots in present.items():
+    for cidr, slots in (present or {}).items():
         mine = cidr == own if own is not None else cidr.endswith(_HOSTS)
         if mine and cidr not in ideal.entries and slots == NODE_ENTRIES[tier]:
-            out[key_of_cidr(cidr)] = wanted_slots(slots, tier)
-    if tier == "namespace" or context.intent.cluster_known.yes:
-        return out, None
-    kept = {cidr: slots for cidr, slots in present.items() if cidr not in strays and _is_cidr(cidr)}
-    out = {key_of_cidr(cidr): None if slots is None else wanted_slots(slots, tier) for cidr, slots in kept.items()}
-    return (
-        out,
-        f"{context.intent.cluster_known.why}: what the cluster map holds is taken as asked for" if kept else None,
-    )
+            out[key_of_cidr(cidr)] = ruleset_slots(slots, tier)
+    return out
 
 
-def dumped(
-    context: Context, tier: str, state: MapState | None, wanted: Mapping[bytes, Value | None], name: str
-) -> tuple[dict[bytes, Value | None], str | None]:
-    """One map as dumped, and what had to be assumed: a map or an entry that is not shown is taken as asked for."""
+def asked_note(context: Context, tier: str, present: Mapping[str, Slots | None] | None, strays: set[str]) -> str | None:
+    """What had to be assumed of one map's policies."""
+    known = tier_known(context, tier)
+    if known.yes or not present or all(cidr in strays for cidr in present):
+        return None
+    return f"{known.why}: what the {tier} map holds is taken as asked for"
+
+
+def dumped(state: MapState | None, wanted: Mapping[bytes, Value | None]) -> dict[bytes, Value | None]:
+    """One map as dumped; a map or an entry that is not shown is taken as asked for (dumped_note)."""
     if state is None:
-        has_tier = tier == "namespace" or generation_of(context.intent.version).generation.tiers
-        return dict(wanted), f"no dump of {name}: it is taken as the policies ask" if has_tier else None
+        return dict(wanted)
     values = state.as_dict()
     out: dict[bytes, Value | None] = {entry.key: values.get(entry.key) for entry in state.entries}
     if state.whole:
-        return out, None
+        return out
     shown = {cidr_of_key(key) for key in out}
-    hidden = {key: None for key in wanted if cidr_of_key(key) not in shown}
-    return out | hidden, f"{name} is not shown whole: addresses it does not show are not judged" if hidden else None
+    return out | {key: None for key in wanted if cidr_of_key(key) not in shown}
+
+
+def dumped_note(context: Context, tier: str, state: MapState | None, name: str, ideal: ExpectedTier) -> str | None:
+    """What had to be assumed of one dump."""
+    if state is None:
+        has_tier = tier == "namespace" or generation_of(context.intent.version).generation.tiers
+        return f"no dump of {name}: it is taken as the policies ask" if has_tier else None
+    if state.whole or not ideal.entries.keys() - state.cidrs:
+        return None
+    return f"{name} is not shown whole: addresses it does not show are not judged"
 
 
 def pod_states(context: Context, direction: str) -> tuple[dict[int, int], dict[int, int], str | None]:
@@ -105,6 +129,10 @@ def pod_states(context: Context, direction: str) -> tuple[dict[int, int], dict[i
         admissible = {key: states | _DEFAULTS if states & _DEFAULTS and key == 0 else states
                       for key, states in admissible.items()}  # fmt: skip
     kernel = context.pod.state_of(direction)
+    for key, tier in enumerate(TIERS_BY_KEY):
+        # without the policies of a tier any state may be right
+        if kernel is not None and key in admissible and key in kernel and not tier_known(context, tier).yes:
+            admissible[key] = frozenset({kernel[key]})
     if kernel is None:
         wanted = {key: min(states) for key, states in admissible.items()}
         note = f"no dump of {direction}_pod_state_map: it is taken as the policies lead to" if admissible else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.packet import ICMPV6, TRANSPORT_HEADER
 from forensics.partition import gaps, merged
+from forensics.podstate import UNKNOWN_PROTOCOL
 from formats.layouts import PROTOCOL_ANY, PROTOCOL_NAMES, PROTOCOL_RESERVED
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ LAST_PORT = 0xFFFF
 LAST_PROTOCOL = 0xFF
 #: Protocol numbers of the transports: the only ones that have ports for the program.
 TRANSPORTS = tuple(TRANSPORT_HEADER)
-#: Numbers that only slots use: 0 matches a slot that is not in use, 254 and 255 stand for ANY and RESERVED. Packets
-#: with them are compared like all others; a summary leaves them out.
-CURIOUS = frozenset({0, PROTOCOL_ANY, PROTOCOL_RESERVED})
+#: Numbers that only slots use: 0 matches a slot that is not in use, 254 and 255 stand for ANY and RESERVED, and one
+#: for the protocol that a text form lost. Packets with them are compared like all others; a summary leaves them out.
+CURIOUS = frozenset({0, PROTOCOL_ANY, PROTOCOL_RESERVED, UNKNOWN_PROTOCOL})
 _EVERY_PORT: Spans = ((0, LAST_PORT),)
 #: Fewer ports than these are named as the exceptions they are.
 _FEW_PORTS = 64

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from reports import document as doc
-from reports import hexview
+from reports import hexview, policy
 from reports.escape import html_environment
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ DUMPS = 12
 EXCERPT_LINES = 40
 EVENTS = 2000
 LANES = 24
+COMPARED = 40
 #: Events whose slug says trouble, by its parts.
 _TROUBLE = frozenset({"deny", "failed", "error", "missing", "overflow"})
 
@@ -44,7 +45,7 @@ def render(document: doc.Document, *, color: bool = False, width: int = 100) -> 
         hex_lines=hexview.lines,
         facts_line=doc.facts_line,
         slug_class=_slug_class,
-        limits={"cidrs": CIDRS, "dumps": DUMPS, "excerpt": EXCERPT_LINES, "events": EVENTS},
+        limits={"cidrs": CIDRS, "dumps": DUMPS, "excerpt": EXCERPT_LINES, "events": EVENTS, "compared": COMPARED},
     )
 
 
@@ -62,6 +63,7 @@ def _card(document: doc.Document, node: dict[str, Any]) -> dict[str, Any]:
         "worst": doc.worst(finding for group in found for finding in group.findings),
         "gaps": doc.gaps(document, node["id"]),
         "pods": [pod for pod in document["pods"] if pod["node"] == node["id"]],
+        "against": policy.against(document, node["id"]),
     }
 
 

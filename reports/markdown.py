@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from reports import document as doc
-from reports import hexview
+from reports import hexview, policy
 from reports.escape import markdown_environment
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ DUMPS = 6
 CIDRS = 6
 CITATIONS = 12
 EVENTS = 60
+COMPARED = 10
 EXCERPT_LINES = 12
 
 
@@ -34,8 +35,10 @@ def render(document: doc.Document, *, color: bool = False, width: int = 100) -> 
         names=known,
         facts={node["id"]: list(doc.facts_line(node)) for node in document["nodes"]},
         gaps=[(known.get(node, node), gap) for node in asked for gap in doc.gaps(document, node)],
+        against=[(name, policy.against(document, node)) for node, name in known.items()],
+        entry_lines=policy.entry_lines,
         excerpt=_excerpt,
-        limits={"cidrs": CIDRS, "events": EVENTS},
+        limits={"cidrs": CIDRS, "events": EVENTS, "compared": COMPARED},
     )
 
 

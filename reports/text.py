@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reports import document as doc
+from reports import policy_text
 from reports.escape import cells, visible
 
 if TYPE_CHECKING:
@@ -148,13 +149,23 @@ def _node(document: doc.Document, node: dict[str, Any], pen: _Pen) -> list[str]:
         lines += ["", *_story(bad[0], node, pen), *_also(bad[1:], pen)]
     else:
         lines += ["", *_clean(document, node, pen)]
+    rest = [*_against(document, node["id"], pen), *_gaps(document, node["id"], pen)]
     if found:
-        gaps = list(_gaps(document, node["id"], pen))
-        room = max(_TABLE_FLOOR, SCREEN - len(lines) - len(gaps) - 2)
-        lines += ["", *_table(found, pen, room), *gaps]
-    else:
-        lines += _gaps(document, node["id"], pen)
-    return lines
+        room = max(_TABLE_FLOOR, SCREEN - len(lines) - len(rest) - 2)
+        lines += ["", *_table(found, pen, room)]
+    return lines + rest
+
+
+def _against(document: doc.Document, node: str | None, pen: _Pen) -> Iterator[str]:
+    told = list(policy_text.lines(document, node))
+    if told:
+        yield ""
+        yield "  " + pen.paint("label", "POLICY AGAINST KERNEL")
+    for line in told:
+        lead = f"  {line.label:8}" if line.label else ""
+        head, *more = wrap(line.text, pen.width - 6 - len(lead)) or [""]
+        yield f"    {lead}{pen.paint(line.style, head) if line.style else head}"
+        yield from (" " * (6 + len(lead)) + rest for rest in more)
 
 
 def _story(group: doc.Group, node: dict[str, Any], pen: _Pen) -> Iterator[str]:

@@ -84,6 +84,68 @@ def packets(found):
     ]
 
 
+# --- equal maps cost nothing ---------------------------------------------------------------------------------------
+
+EQUAL = {OWN: [ANY], "10.0.0.0/8": [(17, 53, 0), (6, 80, 0)]}
+ASKED = endpoint(rule("10.0.0.0/8", ("TCP", 80), ("UDP", 53)))
+
+
+def test_equal_maps_under_equal_pod_states_are_answered_without_a_question():
+    found = compared([ASKED], EQUAL)
+
+    assert found.same
+    assert (found.compared.intervals, found.compared.asked) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("why", "more"),
+    [
+        ("another pod state", {"states": {0: 2, 1: 1}}),
+        ("a value that is not shown", {"unknown": ("10.0.0.0/8",)}),
+        ("a dump that may go on", {"whole": False}),
+        ("a program that looks at fewer slots", {"version": "v1.0.4", "states": None}),
+    ],
+)
+def test_what_makes_equal_maps_doubtful_is_compared(why, more):
+    found = compared([ASKED], EQUAL, **more)
+
+    assert found.compared.intervals > 0, why
+
+
+def test_several_slots_of_which_one_is_reserved_are_compared():
+    # before v1.2.4 the value of an except repeats RESERVED with the ports of its network
+    asked = endpoint(rule("10.0.0.0/8", ("TCP", 80), out=("10.1.0.0/16",)), rule("10.0.0.0/9", ("TCP", 90)))
+    written = {"10.0.0.0/8": [(6, 80, 0)], "10.0.0.0/9": [(6, 80, 0), (6, 90, 0)]}
+
+    found = compared([asked], {OWN: [ANY], **written, "10.1.0.0/16": [(255, 80, 0), (255, 0, 0)]}, version="v1.2.0",
+                     states={0: 0})  # fmt: skip
+
+    assert found.same
+    assert found.compared.intervals > 0
+
+
+def test_an_empty_list_of_cluster_policies_says_that_there_are_none():
+    listed = {"kind": "ClusterPolicyEndpointList", "metadata": {"name": ""}, "items": []}
+
+    found = compared([ASKED, listed], EQUAL, cp={"192.0.2.0/24": [(6, 101, 80, 0)]}, states={0: 0, 1: 0})
+
+    assert entries(found) == [("cluster", "extra", "192.0.2.0/24", None, False)]
+    assert packets(found) == [("wrongly-allowed", ["192.0.2.0/24"], "TCP 80", ("unexplained",))]
+
+
+def test_cluster_policies_alone_are_compared_with_the_cluster_map():
+    asked = [cluster_endpoint({**rule("192.0.2.0/24"), "action": "Deny"})]
+
+    found = compared(asked, {OWN: [ANY], "10.0.0.7/32": [ANY]}, states={0: 0, 1: 0})
+
+    assert entries(found) == [("cluster", "missing", "192.0.2.0/24", None, False)]
+    # nothing in the namespace map admits them either: denied all the same, by the wrong tier
+    assert packets(found) == [("wrong-tier", ["192.0.2.0/24"], "all traffic", ("unexplained",))]
+    assert found.assumptions == [
+        "no PolicyEndpoint is in the input: what the namespace map holds is taken as asked for"
+    ]
+
+
 # --- entries and packets, by hand ---------------------------------------------------------------------------------
 
 

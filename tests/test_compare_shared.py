@@ -263,3 +263,70 @@ def test_two_pods_of_one_case_side_by_side():
     (pod,) = document["pods"]
     assert (pod["before"]["pod_identifier"], pod["after"]["pod_identifier"]) == ("web-7d4f8c9b6-prod", "db-prod")
     assert not pod["same"]
+
+
+def documented(name):
+    """{(map, kind, cidr)} of the document's comparisons, and the kinds of its traffic."""
+    document = report(name).document
+    found, kinds = set(), set()
+    for pod in document["pods"]:
+        for direction, told in pod["comparison"].items():
+            kinds |= {line["kind"] for line in told.get("lines", ())}
+            for each in told.get("entries", ()):
+                tier = "cp_" if each["tier"] == "cluster" else ""
+                found.add((f"{pod['pod_identifier']}_{tier}{direction}_map", each["kind"], each["cidr"]))
+    return found, kinds
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_the_document_of_a_healthy_node_differs_nowhere(name):
+    document = report(name).document
+    told = [each for pod in document["pods"] for each in pod["comparison"].values() if each["compared"]]
+
+    assert told
+    assert all(each["same"] for each in told)
+
+
+FAULT_KINDS = {
+    "cidr-texts-collide-on-one-key": "changed",
+    "port-slots-overflow": "changed",
+    "egress-catch-all-missing": "missing",
+    "missing-entry-in-kernel-map": "missing",
+    "extra-entry-in-kernel-map": "extra",
+    "namespace-rules-written-to-cluster-map": "extra",
+    "missing-from-namespace-map": "missing",
+    "stale-in-namespace-map": "extra",
+}
+FAULTY = ("cidr-collision-v1.3.1", "overflow-24-v1.2.7", "egress-catchall-v1.3.1", "drift-planted-entry-v1.4.1",
+          "self-ip-v1.3.0-private-cidrs")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_the_document_of_a_faulty_node_differs_where_truth_says_and_nowhere_else(name):
+    planted = {
+        (fault["map"], FAULT_KINDS[fault["kind"]], cidr)
+        for fault in truth(f"bundles2/{name}")["planted_faults"]
+        if fault["kind"] in FAULT_KINDS
+        for cidr in fault["keys"]
+    }
+
+    found, kinds = documented(f"bundles2/{name}")
+
+    assert found == planted
+    assert kinds
+
+
+def test_pods_without_their_state_key_lose_everything_in_the_document():
+    name = "bundles2/missing-key1-v1.3.4"
+    hit = {fault["map"].rsplit("_", 4)[0] for fault in truth(name)["planted_faults"] if fault["map"]}
+
+    told = {pod["pod_identifier"]: pod["comparison"] for pod in report(name).document["pods"]}
+
+    differ = {pod for pod, ways in told.items() if any(way["compared"] and not way["same"] for way in ways.values())}
+    # no PolicyEndpoint speaks for the other pod's namespace
+    judged = {pod for pod in hit if told[pod]["ingress"]["compared"]}
+    assert judged == {"thumbs-5f6d8c9b74-web"} == differ
+    for pod in judged:
+        for way in told[pod].values():
+            assert way["entries"] == []
+            assert ["wrongly-denied 0.0.0.0/0: all traffic"] == [f"{e['kind']} {e['text']}" for e in way["lines"]]

@@ -171,8 +171,8 @@ def test_markdown_line_ends_open_nothing(payload, incident) -> None:
 def test_markdown_is_a_post_mortem(incident) -> None:
     page = reports.render("markdown", incident)
 
-    wanted = ["Summary", "Impact", "Timeline", "Root cause", "Evidence", "Remedy", "Open questions"]
-    assert [*wanted, "Coverage and problems"] == re.findall(r"^## (.*)$", page, re.MULTILINE)
+    wanted = ["Summary", "Impact", "Policy against kernel", "Timeline", "Root cause", "Evidence", "Remedy"]
+    assert [*wanted, "Open questions", "Coverage and problems"] == re.findall(r"^## (.*)$", page, re.MULTILINE)
     assert "- prod/api-5c9d7f4b8-qk2zt -> prod/frontend-6b8f5d7c9-t9w5k (10.100.1.5): every TCP port" in page
     assert "0120  fe 00 00 00  00 00 00 00" in page
     assert "```sh\nkubectl -n prod delete pod web-7d4f8c9b6-abcde api-5c9d7f4b8-qk2zt db-0\n```" in page

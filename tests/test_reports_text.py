@@ -35,7 +35,11 @@ def test_text_is_one_screen_a_node(incident) -> None:
     shown = reports.render("text", incident, width=100)
 
     node = shown[shown.index("\n ip-10-100-1-10") : shown.index("\nOPEN QUESTIONS")]
-    assert node.count("\n") <= 52
+    findings, _, policy = node.partition("  POLICY AGAINST KERNEL")
+    policy = policy.partition("  CANNOT TELL")[0]
+    assert node.count("\n") - policy.count("\n") <= 52
+    assert findings.count("\n") <= 45
+    assert policy.count("\n") <= 24
 
 
 def test_wrongly_allowed_is_as_loud_as_wrongly_denied(incident) -> None:
