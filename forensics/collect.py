@@ -25,6 +25,10 @@ CLUSTER_PODS = Missing("the pods of the cluster with their labels", "kubectl get
 NAMESPACES = Missing("the namespaces with their labels", "kubectl get namespaces -o yaml > namespaces.yaml")
 SERVICES = Missing("the services of the cluster", "kubectl get services -A -o yaml > services.yaml")
 PODS = Missing("the pods of the node with their addresses", "cp /var/run/aws-node/ipam.json .")
+POD_STATES = Missing(
+    "dumps of the pod state maps", f"for m in {PINS}/*_pod_state_map; do sudo bpftool map dump pinned $m; done"
+)
+VERSION = Missing("the agent's version", "kubectl get pods -n kube-system -l k8s-app=aws-node -o yaml | grep image:")
 #: Where every pod of the cluster runs and which address it has.
 ALL_PODS = "kubectl get pods -A -o wide"
 #: The EKS log collector, on the node in question.

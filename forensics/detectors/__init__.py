@@ -8,6 +8,7 @@ from forensics.detectors import (
     missing_entry,
     missing_self_ip,
     oversized_value_write,
+    pod_state_mismatch,
     stale_entry,
     stale_policyendpoint,
     unexplained_flow,
@@ -20,6 +21,7 @@ DETECTORS = (
     missing_entry.DETECTOR,
     stale_entry.DETECTOR,
     changed_entry.DETECTOR,
+    pod_state_mismatch.DETECTOR,
     stale_policyendpoint.DETECTOR,
     unexplained_flow.DETECTOR,
 )

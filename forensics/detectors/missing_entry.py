@@ -1,4 +1,4 @@
-"""missing-entry: an address that the PolicyEndpoints list and the namespace map lacks."""
+"""missing-entry: an address that the policies of a tier list and its map lacks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from forensics.detectors import addresses, restart_aliasing
 from forensics.detectors.base import Detector
+from forensics.detectors.cluster_entries import with_cluster_tier
 from forensics.strides import namespace_text
 from formats.address import key_of_cidr
 
@@ -24,14 +25,15 @@ _SAID = {
 
 
 def run(context: Context) -> Answer:
-    """Every key the policies ask for and the map lacks."""
-    return addresses.answer(
+    """Every key the policies ask for and a map lacks."""
+    namespace = addresses.answer(
         context,
         _make,
         needs_whole=True,
         all_clear="every address the policies list is in its map",
         clear_by_log="every address of the agent's last write is in its map",
     )
+    return with_cluster_tier(context, namespace, DETECTOR.id, "missing")
 
 
 def _make(context: Context, diff: KeyDiff) -> Finding | None:
@@ -160,9 +162,12 @@ def _row(context: Context, diff: KeyDiff, key: MissingKey, effect: str) -> dict[
 
 DETECTOR = Detector(
     id="missing-entry",
-    title="Addresses of the policies that the namespace map lacks",
-    about="Every address or network that the PolicyEndpoints list for a pod identifier and its namespace map lacks.",
-    needs=("whole dumps of the namespace maps", "PolicyEndpoints"),
+    title="Addresses of the policies that a map lacks",
+    about=(
+        "Every address or network that the PolicyEndpoints list for a pod identifier and its namespace map lacks, and "
+        "that the ClusterPolicyEndpoints list and its cluster map lacks."
+    ),
+    needs=("whole dumps of the rule maps", "PolicyEndpoints", "ClusterPolicyEndpoints for the cluster tier"),
     run=run,
     defects=(restart_aliasing.DEFECT, "KB-111", "KB-114", "KB-601"),
 )

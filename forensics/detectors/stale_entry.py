@@ -1,4 +1,4 @@
-"""stale-entry: an entry of a namespace map that no PolicyEndpoint explains any more."""
+"""stale-entry: an entry that no policy of its map's tier explains any more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from forensics.detectors import addresses, restart_aliasing
 from forensics.detectors.base import Detector
+from forensics.detectors.cluster_entries import with_cluster_tier
 from forensics.versions import between
 
 if TYPE_CHECKING:
@@ -15,14 +16,15 @@ if TYPE_CHECKING:
 
 
 def run(context: Context) -> Answer:
-    """Every entry of the namespace maps that the policies do not ask for."""
-    return addresses.answer(
+    """Every entry of the rule maps that the policies do not ask for."""
+    namespace = addresses.answer(
         context,
         _make,
         needs_whole=True,
         all_clear="every entry is asked for by a policy",
         clear_by_log="every entry shown is of the agent's last write",
     )
+    return with_cluster_tier(context, namespace, DETECTOR.id, "extra")
 
 
 def _make(context: Context, diff: KeyDiff) -> Finding | None:
@@ -93,8 +95,11 @@ def _left_by_design(context: Context, diff: KeyDiff) -> bool:
 DETECTOR = Detector(
     id="stale-entry",
     title="Entries that no policy explains",
-    about="Entries of a namespace map that no PolicyEndpoint of its pods lists: what is wrongly still allowed.",
-    needs=("dumps of the namespace maps", "PolicyEndpoints"),
+    about=(
+        "Entries of a namespace map that no PolicyEndpoint of its pods lists, and of a cluster map that no "
+        "ClusterPolicyEndpoint does: what is wrongly still allowed."
+    ),
+    needs=("dumps of the rule maps", "PolicyEndpoints", "ClusterPolicyEndpoints for the cluster tier"),
     run=run,
     defects=(restart_aliasing.DEFECT,),
 )
