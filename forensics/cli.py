@@ -190,12 +190,14 @@ def detectors(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of the result document."""
-    from reports.document import schema as result_schema
+def schema(of: Annotated[str, typer.Option("--of", help="result, diff or verdict.")] = "result") -> None:
+    """Print the JSON Schema of a document: the result's, or that of diff or verdict."""
+    from reports.document import SCHEMAS
+    from reports.document import schema as schema_of
     from reports.json_ import dumps
 
-    _write(dumps(result_schema()), None)
+    _choice("--of", of, SCHEMAS)
+    _write(dumps(schema_of(of)), None)
 
 
 def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 SCHEMA_VERSION = "1"
+#: Kinds of documents that have a schema: of `analyze`, `diff` and `verdict`.
+SCHEMAS: tuple[str, ...] = ("result", "diff", "verdict")
 #: Worst first.
 SEVERITIES: tuple[str, ...] = ("critical", "high", "medium", "low", "info")
 #: At these a bundle is not called clean.
@@ -112,21 +114,21 @@ def load(source: bytes | str | Path) -> Document:
     return checked
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of the document."""
+def schema(kind: str = "result") -> dict[str, Any]:
+    """The JSON Schema of a kind of document, one of SCHEMAS."""
     import msgspec
 
-    parsed: dict[str, Any] = msgspec.json.decode(files("reports").joinpath("result.schema.json").read_bytes())
+    parsed: dict[str, Any] = msgspec.json.decode(files("reports").joinpath(f"{kind}.schema.json").read_bytes())
     return parsed
 
 
-def validate(document: Any, limit: int = 20) -> list[str]:
-    """What is wrong with a document against the schema, as `path: message`, at most `limit` lines. [] means valid."""
+def validate(document: Any, limit: int = 20, *, kind: str = "result") -> list[str]:
+    """What is wrong with a document against the schema of its kind, as `path: message`; at most `limit`, [] if valid."""
     from itertools import islice
 
     import jsonschema
 
-    errors = jsonschema.Draft202012Validator(schema()).iter_errors(document)
+    errors = jsonschema.Draft202012Validator(schema(kind)).iter_errors(document)
     return [f"{error.json_path}: {error.message[:300]}" for error in islice(errors, limit)]
 
 
