@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.budget import Budget, OverBudget
-from forensics.inflate import GZIP_MAGIC, Helper, Inflater, inflater
+from forensics.inflate import GZIP_MAGIC, Inflater
 from formats.base import Problem
 
 if TYPE_CHECKING:
@@ -53,11 +53,6 @@ class Peekable(io.RawIOBase):
         self._stream = stream
         self._ahead = b""
         self.taken = 0
-
-    @property
-    def file(self) -> Path | None:
-        """The file behind it, when it is one on this machine read from its start."""
-        return Path(self._stream.name) if isinstance(self._stream, io.BufferedReader) and self.taken == 0 else None
 
     def peek(self, count: int) -> bytes:
         while len(self._ahead) < count and (piece := self._stream.read(count - len(self._ahead))):
@@ -125,7 +120,7 @@ def members(
 class _Inflate(io.RawIOBase):
     """The inflated bytes of a gzip stream, counted against the budget; a break is kept as `error`."""
 
-    def __init__(self, work: Inflater | Helper, budget: Budget) -> None:
+    def __init__(self, work: Inflater, budget: Budget) -> None:
         super().__init__()
         self._work = work
         self._budget = budget
@@ -166,17 +161,7 @@ class _Inflate(io.RawIOBase):
 def _gzip(
     path: str, stream: Peekable, budget: Budget, container: tuple[str, ...], modified: int | None
 ) -> Iterator[Member | Problem]:
-    work = inflater(stream, stream.file)
-    try:
-        yield from _inflated(path, _Inflate(work, budget), budget, container, modified)
-    finally:
-        if isinstance(work, Helper):
-            work.close()
-
-
-def _inflated(
-    path: str, inflate: _Inflate, budget: Budget, container: tuple[str, ...], modified: int | None
-) -> Iterator[Member | Problem]:
+    inflate = _Inflate(Inflater(stream), budget)
     inside = Peekable(cast("BinaryIO", inflate))
     head = inside.peek(BLOCK)
     if is_tar(head) and len(container) < budget.depth:
@@ -198,15 +183,15 @@ def _tar(path: str, stream: Peekable, budget: Budget, container: tuple[str, ...]
     if len(inner) > budget.depth:
         yield Problem(what=f"{path}: archives nested deeper than {budget.depth}", done="not opened", lost="its members")
         return
-    padded = _ZeroPadded(stream)
+    padded = _Forward(stream)
     skipped: list[int] = []
     headers = _resyncing(skipped)
     try:
         with tarfile.open(
-            fileobj=cast("BinaryIO", padded), mode="r|", bufsize=TAR_BUFFER, errorlevel=0, tarinfo=headers
+            fileobj=cast("BinaryIO", padded), mode="r:", errorlevel=0, tarinfo=headers
         ) as archive:
             for info in archive:
-                yield from _tar_member(archive, info, budget, inner, padded)
+                yield from _tar_member(info, budget, inner, padded)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         yield Problem(
             what=f"{path}: tar archive breaks off ({error})",
@@ -243,8 +228,8 @@ def _resyncing(skipped: list[int]) -> type[tarfile.TarInfo]:
     return Header
 
 
-class _ZeroPadded(io.RawIOBase):
-    """A tar stream that goes on as zeros after its real end.
+class _Forward(io.RawIOBase):
+    """A tar stream that tarfile can read as a file: it only ever moves on, and it goes on as zeros after its real end.
 
     tarfile raises away up to a whole read at a cut; with zeros to read it hands out every byte before the cut, and
     `real_end` says where to trim. After a clean end it never reads so far.
@@ -253,26 +238,57 @@ class _ZeroPadded(io.RawIOBase):
     def __init__(self, stream: Peekable) -> None:
         super().__init__()
         self._stream = stream
-        self._taken = 0
+        self._at = 0
         self.real_end: int | None = None
 
     def readable(self) -> bool:
         return True
 
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Pass over what lies before an offset. Raises OSError for one that is behind."""
+        if whence or offset < self._at:
+            raise OSError("a stream cannot be read backwards")
+        while self._at < offset:
+            self.read(min(TAR_BUFFER, offset - self._at))
+        return self._at
+
     def read(self, size: int = -1) -> bytes:
-        data = b""
-        while self.real_end is None and len(data) < size:
-            piece = self._stream.read(size - len(data))
+        parts = []
+        left = size
+        while left > 0 and self.real_end is None:
+            piece = self._stream.read(left)
             if not piece:
-                self.real_end = self._taken
+                self.real_end = self._at + size - left
                 break
-            self._taken += len(piece)
-            data += piece
-        return data.ljust(size, b"\0")
+            parts.append(piece)
+            left -= len(piece)
+        if left:
+            parts.append(bytes(left))
+        self._at += size
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class _Content(io.RawIOBase):
+    """The bytes of one member of a tar stream, which stands at their start."""
+
+    def __init__(self, stream: _Forward, size: int) -> None:
+        super().__init__()
+        self._stream, self._left = stream, size
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(self._left if size < 0 else min(size, self._left)) if self._left else b""
+        self._left -= len(data)
+        return data
 
 
 def _tar_member(
-    archive: tarfile.TarFile, info: tarfile.TarInfo, budget: Budget, inner: tuple[str, ...], padded: _ZeroPadded
+    info: tarfile.TarInfo, budget: Budget, inner: tuple[str, ...], padded: _Forward
 ) -> Iterator[Member | Problem]:
     name = text_name(info.name)
     if info.isdir():
@@ -280,11 +296,10 @@ def _tar_member(
     if not info.isreg() or info.issparse():
         yield Problem(what=f"{name}: a {_kind(info)}, not a regular file", done="listed, not followed", lost="nothing")
         return
-    content = archive.extractfile(info)
-    if content is not None:
-        guarded = _Guarded(cast("BinaryIO", content), budget, tar=(padded, info.offset_data))
-        yield from members(name, cast("BinaryIO", guarded), budget, inner, int(info.mtime))
-        yield from guarded.problems(name)
+    content = _Content(padded, info.size)
+    guarded = _Guarded(cast("BinaryIO", content), budget, tar=(padded, info.offset_data))
+    yield from members(name, cast("BinaryIO", guarded), budget, inner, int(info.mtime))
+    yield from guarded.problems(name)
 
 
 def _kind(info: tarfile.TarInfo) -> str:
@@ -328,7 +343,7 @@ class _Guarded(io.RawIOBase):
         stream: BinaryIO,
         budget: Budget,
         packed: int | None = None,
-        tar: tuple[_ZeroPadded, int] | None = None,
+        tar: tuple[_Forward, int] | None = None,
     ) -> None:
         super().__init__()
         self._stream, self._budget, self._packed, self._tar = stream, budget, packed, tar
@@ -362,7 +377,7 @@ class _Guarded(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
-    def _trim(self, data: bytes, padded: _ZeroPadded, begin: int) -> bytes:
+    def _trim(self, data: bytes, padded: _Forward, begin: int) -> bytes:
         if padded.real_end is None or begin + self.out + len(data) <= padded.real_end:
             return data
         self.error = "the archive ends inside this member"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.disguise import as_printed
-from forensics.flow_columns import packed
+from forensics.flow_columns import Packer, SpooledBatch
 from forensics.identify import Identity, identify
-from formats.base import FlowBatch, MapDump, Problem, Record
+from formats.base import EventBatch, FlowBatch, MapDump, Problem, Record
 from formats.source import HEAD_BYTES, Oversized, Source
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Members up to this size keep their bytes, so that a finding can quote them without a second pass.
 KEEP_BYTES = 8 * 1024 * 1024
+#: A shorter piece is hashed at once.
+_BESIDE_BYTES = 512 * 1024
 #: Several line formats read one member together only up to this size; a longer one goes to its best format.
 SHARED_BYTES = 64 * 1024 * 1024
 
@@ -38,7 +42,8 @@ class Artifact:
     modified: int | None = None
     records: list[Record] = field(default_factory=list)
     dumps: list[MapDump] = field(default_factory=list)
-    flows: list[FlowBatch] = field(default_factory=list)
+    flows: list[FlowBatch | SpooledBatch] = field(default_factory=list)
+    events: list[EventBatch] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     data: bytes | None = None
     id: str = ""
@@ -49,7 +54,8 @@ class Artifact:
     def count(self) -> int:
         """Records read, map entries and flow rows included."""
         entries = sum(max(dump.count, 1) for dump in self.dumps)
-        return len(self.records) + entries + sum(len(batch.spans) for batch in self.flows)
+        rows = sum(map(len, self.flows)) + sum(map(len, self.events))
+        return len(self.records) + entries + rows
 
     @property
     def lost_bytes(self) -> int:
@@ -77,10 +83,13 @@ class Artifact:
 
 
 class _Hashing(io.RawIOBase):
+    """Hashes what is read, large pieces while the reader already looks at them."""
+
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
         self._stream = stream
-        self.digest = hashlib.sha256()
+        self._digest = hashlib.sha256()
+        self._waiting: Future[None] | None = None
         self.size = 0
 
     def readable(self) -> bool:
@@ -88,9 +97,27 @@ class _Hashing(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
-        self.digest.update(data)
+        self._settle()
+        if len(data) >= _BESIDE_BYTES:
+            self._waiting = _beside().submit(self._digest.update, data)
+        else:
+            self._digest.update(data)
         self.size += len(data)
         return data
+
+    def hexdigest(self) -> str:
+        self._settle()
+        return self._digest.hexdigest()
+
+    def _settle(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.result()
+
+
+@cache
+def _beside() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1)
 
 
 def read_artifact(member: Member, index: int) -> Artifact:
@@ -110,7 +137,7 @@ def read_artifact(member: Member, index: int) -> Artifact:
         _sort_items(artifact, _guarded_read(form, source))
     while hashing.read(1 << 20):
         pass
-    artifact.size, artifact.sha256 = hashing.size, hashing.digest.hexdigest()
+    artifact.size, artifact.sha256 = hashing.size, hashing.hexdigest()
     kept = raw.kept
     artifact.data = kept if kept is not None and len(kept) <= KEEP_BYTES else None
     _report_silence(artifact)
@@ -118,13 +145,16 @@ def read_artifact(member: Member, index: int) -> Artifact:
 
 
 def _sort_items(artifact: Artifact, items: Iterator[Item]) -> None:
+    packer = Packer()
     for item in items:
         if isinstance(item, Record):
             artifact.records.append(item)
         elif isinstance(item, MapDump):
             artifact.dumps.append(item)
         elif isinstance(item, FlowBatch):
-            artifact.flows.append(packed(item))
+            artifact.flows.append(packer.packed(item))
+        elif isinstance(item, EventBatch):
+            artifact.events.append(item)
         else:
             artifact.problems.append(item)
 

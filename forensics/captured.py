@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from forensics.finding import Missing
     from forensics.generations import Generation
     from forensics.packet import Address
+    from forensics.packet_arrays import PacketColumns
     from forensics.podstate import MapState
     from forensics.policy_rules import Direction
 
@@ -180,14 +181,8 @@ class Captured:
         """Whether a flow line of the pods has tier ERROR: then an entry of the pod state map was missing."""
         if not self.generation.tiers or not any(artifact.flows for artifact in self.context.node.group.own):
             return False
-        import polars as pl
-
-        own = "dst" if self.direction == "ingress" else "src"
         addresses = [pod.ip for pod in self.context.pod.pods if pod.ip and pod.local is not False]
-        lines = self.context.neighbours.flows.frame.filter(
-            pl.col("tier") == "ERROR", pl.col("direction") == self.direction, pl.col(own).is_in(addresses)
-        )
-        return lines.height > 0
+        return self.context.neighbours.flows.any_of_tier("ERROR", addresses, self.direction)
 
     def _inference(self) -> str:
         intent = self.context.intent
@@ -227,11 +222,11 @@ class Captured:
                 packet = packet._replace(ifindex=int(numbers[int(counts.argmax())]))
         return found, packet
 
-    def tracked_flows(self, packets: Mapping[str, Any]) -> Array:
+    def tracked_flows(self, packets: PacketColumns) -> Array:
         """Whether each packet's own flow is in the captured conntrack map, on any interface and in any state."""
         from forensics.flow_table import FlowTable, padded
 
-        asked = self.datapath({0: 0, 1: 1}).verdicts(packets, conntrack_keys=True)["conntrack_key"].to_numpy()
+        asked = self.datapath({0: 0, 1: 1}).batch.conntrack_keys(packets)
         if self._conntrack is None or not len(self._conntrack[0]):
             return np.zeros(len(asked), dtype=bool)
         dtype = dtype_of(self.generation.conntrack_key[self.family])

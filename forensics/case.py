@@ -178,7 +178,7 @@ def _family(node: Node) -> None:
     if stated is not None:
         node.family = 6 if str(stated).lower() == "true" else 4
         return
-    probe = next((e.get("family") for e in node.story.events if e.name == "probe-validate" and e.get("family")), None)
+    probe = next((e.get("family") for e in node.story.events.named("probe-validate") if e.get("family")), None)
     if probe is not None:
         node.family = int(probe)
 

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from forensics.datapath_batch import Batch
+    from forensics.datapath_batch import Answers, Batch
     from forensics.generations import Generation
     from forensics.packet import Seen
+    from forensics.packet_arrays import PacketColumns
     from forensics.ruleset import Decision
 
 __all__ = ["Datapath", "Matched", "Packet", "Step", "Verdict", "evaluate_new_flow", "packet_classes"]
@@ -84,6 +85,14 @@ class Datapath:
             return {}
         return self.maps.get(name, {})
 
+    def key(self, name: str, row: int) -> bytes:
+        """The key of an entry by its position in the map given."""
+        return self._keys[name][row]
+
+    @cached_property
+    def _keys(self) -> dict[str, list[bytes]]:
+        return {name: list(self.entries(name)) for name in (self.namespace_map, self.cluster_map)}
+
     @cached_property
     def assumptions(self) -> tuple[str, ...]:
         """What was taken for granted about the version, and what of the maps no such program could have."""
@@ -126,16 +135,23 @@ class Datapath:
         write, delete: what becomes of the flow's own key), conntrack_state (the state written; null up to v1.0.4,
         where the value written is the pod's address). Null is none. `conntrack_keys` adds the flow's own key.
         """
-        return self._batch.verdicts(frame, conntrack_keys=conntrack_keys)
+        from forensics.datapath_frame import verdicts
+
+        return verdicts(self.batch, frame, conntrack_keys=conntrack_keys)
+
+    def answers(self, packets: PacketColumns) -> Answers:
+        """As verdicts, over arrays in and out: for callers that have their packets as numbers."""
+        return self.batch.answers(packets)
 
     @cached_property
-    def _batch(self) -> Batch:
+    def batch(self) -> Batch:
+        """The tables for many packets, made when they are first asked for."""
         from forensics.datapath_batch import Batch
 
         return Batch(self)
 
     @cached_property
-    def _indexes(self) -> dict[str, PrefixIndex]:
+    def _indexes(self) -> dict[str, PrefixIndex[bytes]]:
         names = (self.namespace_map, self.cluster_map)
         return {name: PrefixIndex(self.entries(name), self.family) for name in names}
 

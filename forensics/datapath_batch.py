@@ -10,11 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from forensics.flow_table import FlowTable, flow_keys
-from forensics.packet_columns import packet_columns
-from forensics.prefix_ranges import RangeTable, ranges_of
+from forensics.prefix_ranges import RangeTable
 from forensics.ruleset import (
     ALLOW,
     DEFAULT_ALLOW,
@@ -37,20 +35,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from forensics.datapath import Datapath
-    from forensics.packet_columns import PacketColumns
+    from forensics.packet_arrays import PacketColumns
     from forensics.prefix_ranges import Words
     from forensics.slot_table import SlotTable
 
 Array = np.ndarray[Any, Any]
 #: Rows judged together: small enough that the working arrays stay in the cache.
 _CHUNK = 32768
-CONNTRACK_CHANGES = ("none", "write", "delete")
 _KEEP, _WRITE, _DELETE = range(3)
-COLUMNS = (
-    "action", "event", "tier", "reason", "namespace_row", "namespace_slot", "cluster_row", "admin_slot",
-    "baseline_slot", "conntrack", "conntrack_state",
-)  # fmt: skip
-_KINDS = {name: pl.Int32 if name.endswith("_row") else pl.UInt8 for name in COLUMNS}
 _PRIORITY_STEP = 10
 #: Stands for no row, no slot, no tier and no state; null in the frame.
 _NONE = -1
@@ -73,19 +65,20 @@ _OUTCOMES = {
     "default-deny": (False, True, TIER_DEFAULT),
     "default-undefined": (False, False, _NONE),
 }
-_CODE = {reason: code for code, reason in enumerate(REASONS)}
+REASON_CODES = {reason: code for code, reason in enumerate(REASONS)}
 _PASSES, _EVENT, _TIER = (np.array([_OUTCOMES[reason][part] for reason in REASONS]) for part in range(3))
 #: Reason by the action of the candidate that decides; actions 3 to 9 are undefined.
-_BASELINE_REASON = np.full(_PRIORITY_STEP, _CODE["baseline-undefined"])
-_BASELINE_REASON[[DENY, ALLOW]] = _CODE["baseline-deny"], _CODE["baseline-allow"]
+_BASELINE_REASON = np.full(_PRIORITY_STEP, REASON_CODES["baseline-undefined"])
+_BASELINE_REASON[[DENY, ALLOW]] = REASON_CODES["baseline-deny"], REASON_CODES["baseline-allow"]
 _DEFAULT_REASON = {DEFAULT_ALLOW: "default-allow", DEFAULT_DENY: "default-deny"}
 
 
 class Answers:
     """The columns being filled for n packets."""
 
-    def __init__(self, count: int) -> None:
-        self.reason = np.full(count, _CODE["unread"], dtype=np.int64)
+    def __init__(self, count: int, *, tiers: bool) -> None:
+        self.tiers = tiers
+        self.reason = np.full(count, REASON_CODES["unread"], dtype=np.int64)
         self.namespace_row = np.full(count, _NONE, dtype=np.int64)
         self.namespace_slot = np.full(count, _NONE, dtype=np.int64)
         self.cluster_row = np.full(count, _NONE, dtype=np.int64)
@@ -94,32 +87,28 @@ class Answers:
         self.change = np.full(count, _KEEP, dtype=np.int64)
         self.state = np.full(count, _NONE, dtype=np.int64)
 
-    def frame(self, *, tiers: bool, states: bool) -> pl.DataFrame:
-        """The answers as a frame. `tiers`, `states`: whether the program has them at all."""
-        tier = _TIER[self.reason] if tiers else np.full(len(self.reason), _NONE)
-        state = self.state if states else np.full(len(self.reason), _NONE)
-        passes = _PASSES[self.reason].astype(np.int64)
-        numbers = {
-            "tier": tier,
-            "namespace_row": self.namespace_row,
-            "namespace_slot": self.namespace_slot,
-            "cluster_row": self.cluster_row,
-            "admin_slot": self.admin_slot,
-            "baseline_slot": self.baseline_slot,
-            "conntrack_state": state,
-        }
-        told = {
-            "action": _named(("SHOT", "OK"), passes),
-            "event": _EVENT[self.reason],
-            "reason": _named(REASONS, self.reason),
-            "conntrack": _named(CONNTRACK_CHANGES, self.change),
-        }
-        known = [pl.when(pl.col(name) >= 0).then(pl.col(name)).cast(_KINDS[name]) for name in numbers]
-        return pl.DataFrame({**told, **numbers}).with_columns(known).select(COLUMNS)
+    @property
+    def passes(self) -> Array:
+        """Whether the program lets each packet through."""
+        passes: Array = _PASSES[self.reason]
+        return passes
 
+    @property
+    def event(self) -> Array:
+        """Whether the program logs each packet."""
+        event: Array = _EVENT[self.reason]
+        return event
 
-def _named(names: tuple[str, ...], codes: Array) -> pl.Series:
-    return pl.Series(names, dtype=pl.Enum(names)).gather(codes)
+    @property
+    def tier(self) -> Array:
+        """The tier each packet is logged with, -1 for none."""
+        tier: Array = _TIER[self.reason] if self.tiers else np.full(len(self.reason), _NONE)
+        return tier
+
+    def is_reason(self, name: str) -> Array:
+        """Which packets were decided for this reason."""
+        same: Array = self.reason == REASON_CODES[name]
+        return same
 
 
 class Batch:
@@ -127,31 +116,33 @@ class Batch:
 
     def __init__(self, datapath: Datapath) -> None:
         self._datapath = datapath
-        self._generation = datapath.generation
-        self._family = datapath.family
+        self.generation = datapath.generation
+        self.family = datapath.family
         self._namespace = datapath.entries(datapath.namespace_map)
         self._cluster = datapath.entries(datapath.cluster_map)
-        self._key_dtype = dtype_of(self._generation.conntrack_key[self._family])
+        self._found: tuple[Words, Array] | None = None
+        self._key_dtype = dtype_of(self.generation.conntrack_key[self.family])
 
-    def verdicts(self, frame: pl.DataFrame | Mapping[str, Any], *, conntrack_keys: bool = False) -> pl.DataFrame:
-        """One row per packet, in order: see Datapath.verdicts."""
-        packets = packet_columns(frame, self._family)
+    def answers(self, packets: PacketColumns) -> Answers:
+        """The answer to each packet."""
         count = len(packets.read)
-        answers = Answers(count)
+        answers = Answers(count, tiers=self.generation.tiers)
         for start in range(0, count, _CHUNK):
             self._judge(packets, np.flatnonzero(packets.read[start : start + _CHUNK]) + start, answers)
-        out = answers.frame(tiers=self._generation.tiers, states=self._generation.conntrack_value is not None)
-        if not conntrack_keys:
-            return out
+        return answers
+
+    def conntrack_keys(self, packets: PacketColumns) -> Array:
+        """The key bytes of each packet's own flow."""
+        count = len(packets.read)
         keys = self._keys(packets, np.arange(count), reply=False)
-        rows = keys.view(np.uint8).reshape(count, keys.dtype.itemsize)[:, : self._key_dtype.itemsize]
-        return out.with_columns(pl.Series("conntrack_key", rows, dtype=pl.Array(pl.UInt8, rows.shape[1])))
+        rows: Array = keys.view(np.uint8).reshape(count, keys.dtype.itemsize)[:, : self._key_dtype.itemsize]
+        return rows
 
     def _judge(self, packets: PacketColumns, live: Array, answers: Answers) -> None:
         """Fill in the answers of the rows in `live`."""
         settled = self._settled_by_pod_state()
         if settled is not None:
-            answers.reason[live] = _CODE[settled]
+            answers.reason[live] = REASON_CODES[settled]
             return
         stale = live[:0]
         if self._datapath.conntrack:
@@ -165,19 +156,19 @@ class Batch:
 
     @cached_property
     def _network_state(self) -> int:
-        return self._datapath.pod_state[0] if self._generation.pod_state_keys else POLICIES_APPLIED
+        return self._datapath.pod_state[0] if self.generation.pod_state_keys else POLICIES_APPLIED
 
     def _settled_by_pod_state(self) -> str | None:
-        if not set(self._generation.pod_state_keys) <= set(self._datapath.pod_state):
+        if not set(self.generation.pod_state_keys) <= set(self._datapath.pod_state):
             return "pod-state-missing"
-        if not self._generation.tiers and self._network_state == DEFAULT_DENY:
+        if not self.generation.tiers and self._network_state == DEFAULT_DENY:
             return "default-deny"
         return None
 
     @cached_property
     def _stores(self) -> int:
         """The state a new flow is stored with."""
-        if self._generation.tiers:
+        if self.generation.tiers:
             return conntrack_pair(self._network_state, self._datapath.pod_state[1])
         return 0 if self._network_state == DEFAULT_ALLOW else 1
 
@@ -195,11 +186,11 @@ class Batch:
         """The conntrack entries that any packet can find, and what their values say: a state, or the owner's end."""
         size = self._key_dtype.itemsize
         entries = [(key, value) for key, value in self._datapath.conntrack.items() if len(key) == size]
-        width = 4 if self._family == 4 else 16
-        if self._generation.conntrack_value is None:
+        width = 4 if self.family == 4 else 16
+        if self.generation.conntrack_value is None:
             said = [int.from_bytes(value.ljust(width, b"\0")[width - 4 : width], "big") for _, value in entries]
         else:
-            said = [self._generation.conntrack_state(value) for _, value in entries]
+            said = [self.generation.conntrack_state(value) for _, value in entries]
         return FlowTable([key for key, _ in entries], self._key_dtype), np.array(said, dtype=np.uint64)
 
     def _established(self, packets: PacketColumns, live: Array, answers: Answers) -> tuple[Array, Array]:
@@ -207,18 +198,18 @@ class Batch:
         table, said = self._flows
         found = table.find(self._keys(packets, live, reply=False))
         hit, rewritten, stale = self._worth(packets, live, found, said)
-        answers.reason[live[hit | rewritten]] = _CODE["conntrack-forward"]
+        answers.reason[live[hit | rewritten]] = REASON_CODES["conntrack-forward"]
         answers.change[live[rewritten]] = _WRITE
         answers.state[live[rewritten]] = 0
         new = live[~(hit | rewritten | stale)]
         found = table.find(self._keys(packets, new, reply=True))
         answered = (found >= 0) & self._owned(packets, new, found, said)
-        answers.reason[new[answered]] = _CODE["conntrack-reverse"]
+        answers.reason[new[answered]] = REASON_CODES["conntrack-reverse"]
         return new[~answered], live[stale]
 
     def _owned(self, packets: PacketColumns, rows: Array, found: Array, said: Array) -> Array:
         """Whether the entries found count: up to v1.0.4 only those whose value ends as the owner's address does."""
-        if self._generation.conntrack_value is not None or not len(said):
+        if self.generation.conntrack_value is not None or not len(said):
             return np.ones(len(rows), dtype=bool)
         owner = packets.dst if self._datapath.direction == "ingress" else packets.src
         end: Array = owner[-1][rows] & owner[-1].dtype.type(0xFFFFFFFF)
@@ -229,10 +220,10 @@ class Batch:
         there, none = found >= 0, np.zeros(len(live), dtype=bool)
         if not len(said):
             return none, none, none
-        if not self._generation.pod_state_keys:
+        if not self.generation.pod_state_keys:
             return there & self._owned(packets, live, found, said), none, none
         state = said[found]
-        if self._generation.tiers:
+        if self.generation.tiers:
             same = state == self._stores
             return there & same, none, there & ~same
         fresh, applied = there & (state == 0), there & (state == 1)
@@ -242,17 +233,15 @@ class Batch:
 
     @cached_property
     def _ranges(self) -> RangeTable:
-        return RangeTable(
-            [ranges_of(entries, self._family) for entries in (self._namespace, self._cluster)], self._family
-        )
+        return RangeTable([self._namespace, self._cluster], self.family)
 
     @cached_property
     def _namespace_slots(self) -> tuple[Array, SlotTable, Array]:
         """The value of each entry by number, the slots that can allow, and each value's first RESERVED slot."""
         which, values = _distinct(self._namespace)
-        examined = self._generation.slots_examined[self._family]
+        examined = self.generation.slots_examined[self.family]
         rows = slot_rows(values, NAMESPACE_SLOT_DTYPE)
-        return which, *namespace_table(rows, examined, any_honours_ports=self._generation.any_honours_ports)
+        return which, *namespace_table(rows, examined, any_honours_ports=self.generation.any_honours_ports)
 
     @cached_property
     def _cluster_slots(self) -> tuple[Array, SlotTable, SlotTable, Array]:
@@ -266,17 +255,16 @@ class Batch:
                 (priority <= ADMIN_PRIORITY_LIMIT) & (action == DENY),
                 (priority <= ADMIN_PRIORITY_LIMIT) & (action == ALLOW),
             ],
-            [_CODE["admin-deny"], _CODE["admin-allow"]],
-            _CODE["unread"],
+            [REASON_CODES["admin-deny"], REASON_CODES["admin-allow"]],
+            REASON_CODES["unread"],
         )
         return which, admin, baseline, decided
 
     def _look_up(self, packets: PacketColumns, live: Array, answers: Answers) -> None:
-        if not self._generation.tiers and self._network_state == DEFAULT_ALLOW:
-            answers.reason[live] = _CODE["default-allow"]
+        if not self.generation.tiers and self._network_state == DEFAULT_ALLOW:
+            answers.reason[live] = REASON_CODES["default-allow"]
             return
-        peer = packets.src if self._datapath.direction == "ingress" else packets.dst
-        ranges = self._ranges.find(_taken(peer, live))
+        ranges = self._ranges_of(packets, live)
         cluster_row = self._ranges.rows[1][ranges]
         below, action = self._ask_cluster(packets, live, cluster_row, answers)
         live, ranges, action = live[below], ranges[below], action[below]
@@ -285,11 +273,22 @@ class Batch:
         hit = namespace_row >= 0
         self._ask_namespace(packets, live[hit], namespace_row[hit], answers)
         live, action = live[~hit], action[~hit]
-        if self._network_state == POLICIES_APPLIED or not self._generation.tiers:
-            answers.reason[live] = _CODE["namespace-miss"]
+        if self._network_state == POLICIES_APPLIED or not self.generation.tiers:
+            answers.reason[live] = REASON_CODES["namespace-miss"]
             return
-        default = _CODE[_DEFAULT_REASON.get(self._network_state, "default-undefined")]
+        default = REASON_CODES[_DEFAULT_REASON.get(self._network_state, "default-undefined")]
         answers.reason[live] = np.where(action == PASS, default, _BASELINE_REASON[action])
+
+    def _ranges_of(self, packets: PacketColumns, live: Array) -> Array:
+        """The range of each packet's peer; where the distinct addresses are known, each of them is looked up once."""
+        ingress = self._datapath.direction == "ingress"
+        if packets.distinct is None:
+            return self._ranges.find(_taken(packets.src if ingress else packets.dst, live))
+        words, src, dst = packets.distinct
+        if self._found is None or self._found[0] is not words:
+            self._found = words, self._ranges.find(words)
+        found: Array = self._found[1][(src if ingress else dst)[live]]
+        return found
 
     def _ask_cluster(
         self, packets: PacketColumns, live: Array, cluster_row: Array, answers: Answers
@@ -309,7 +308,7 @@ class Batch:
         answers.admin_slot[rows[won]] = admin.slot[at[won]]
         reasons = decided[at[won]]
         answers.reason[rows[won]] = reasons
-        below[hit[won]] = reasons == _CODE["unread"]
+        below[hit[won]] = reasons == REASON_CODES["unread"]
         at = baseline.first(*asked)
         won = at >= 0
         answers.baseline_slot[rows[won]] = baseline.slot[at[won]]
@@ -325,8 +324,8 @@ class Batch:
         allowed, reserved = at >= 0, reserved_at[value]
         answers.namespace_slot[rows] = reserved
         answers.namespace_slot[rows[allowed]] = table.slot[at[allowed]]
-        denied = np.where(reserved >= 0, _CODE["namespace-reserved"], _CODE["namespace-no-slot"])
-        answers.reason[rows] = np.where(allowed, _CODE["namespace-allow"], denied)
+        denied = np.where(reserved >= 0, REASON_CODES["namespace-reserved"], REASON_CODES["namespace-no-slot"])
+        answers.reason[rows] = np.where(allowed, REASON_CODES["namespace-allow"], denied)
 
 
 def _taken(words: Words, rows: Array) -> Words:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from forensics.artifact import Artifact
+    from forensics.flow_columns import SpooledBatch
     from formats.base import Item
 
 
@@ -69,7 +70,8 @@ def decode_inputs(path: str) -> dict[str, Any]:
 
 
 def _artifact_json(artifact: Artifact) -> dict[str, Any]:
-    items: list[Item] = [*artifact.records, *artifact.dumps, *artifact.flows]
+    items: list[Item] = [*artifact.records, *artifact.dumps, *map(_whole, artifact.flows)]
+    items += [batch.record(row) for batch in artifact.events for row in range(len(batch.codes))]
     items.sort(key=lambda item: item.span.start)  # type: ignore[union-attr]
     return {
         "path": artifact.shown_path,
@@ -80,6 +82,10 @@ def _artifact_json(artifact: Artifact) -> dict[str, Any]:
         "problems": [problem_json(problem) for problem in artifact.problems],
         "notes": end_notes(artifact.data),
     }
+
+
+def _whole(batch: FlowBatch | SpooledBatch) -> FlowBatch:
+    return batch if isinstance(batch, FlowBatch) else FlowBatch(batch.columns, batch.spans, batch.span)
 
 
 def end_notes(data: bytes | None) -> list[str]:

@@ -73,7 +73,7 @@ def gather(artifacts: Iterable[Artifact], story: LogStory) -> Facts:
     for event in reversed(starts):
         value = event.get("agent_version")
         facts.stated.append(Fact("agent_version", value, event.artifact, event.record.span, "agent-log"))
-    modes = [event for event in story.events if event.name in ("ipamd-mode", "enforce-request") and event.get("mode")]
+    modes = [event for event in story.events.named("ipamd-mode", "enforce-request") if event.get("mode")]
     for event in reversed(modes):
         facts.stated.append(Fact("enforcing_mode", event.get("mode"), event.artifact, event.record.span, "agent-log"))
     return facts

@@ -1,131 +1,304 @@
-"""The flow lines of a node in columns: every FlowBatch of its logs as one frame, each row with its place."""
+"""The flow lines of a node by the program that wrote them: columns of codes and numbers, no object for any line.
+
+One pass over the batches sorts the lines of known pods by direction and by the pod's address into a spool, from which
+the lines of one program are read without a look at the others, and without all of them in memory.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import polars as pl
+import numpy as np
 
-from forensics.evidence import cite
-from forensics.flow_columns import REPEATED
-from formats.base import Span
+from forensics.flow_columns import SpooledBatch
+from forensics.flow_spool import Spool
+from formats.columns import Column, LineSpans, Words, coded
+from formats.log_time import zap_texts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from forensics.artifact import Artifact
     from forensics.case import Node
-    from forensics.evidence import Citation
+    from forensics.policy_rules import Direction
     from formats.base import FlowBatch
 
+Array = np.ndarray[Any, Any]
 #: Protocol as the agent prints it (events.go) -> number; any other text is a number that was lost.
 PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17, "SCTP": 132, "ANY PROTOCOL": 254, "RESERVED": 255}
 #: Logged verdict -> what the program answered. EXPIRED/DELETED is the agent's own and no packet's.
 ACTIONS = {"ACCEPT": "OK", "DENY": "SHOT"}
-_TEXTS = ("ts", "src", "dst", "protocol", "verdict", "direction", "tier")
-_NUMBERS = ("utc_ns", "sport", "dport")
+#: Stands for a number that the line lost, and for a time that cannot be read.
+LOST, NO_TIME = -1, np.iinfo(np.int64).min
 _PORT_MAX = 0xFFFF
+_DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
+_TEXTS = ("src", "dst", "protocol", "verdict", "direction", "tier")
+
+
+class Vocabulary:
+    """The distinct texts of a column, over all batches."""
+
+    def __init__(self) -> None:
+        self.texts: list[str | None] = []
+        self._codes: dict[str | None, int] = {}
+        self._seen: dict[int, tuple[list[Any], Array]] = {}
+
+    def code(self, text: str | None) -> int:
+        """The code of a text."""
+        found = self._codes.get(text)
+        if found is None:
+            found = self._codes[text] = len(self.texts)
+            self.texts.append(text)
+        return found
+
+    def known(self, text: str | None) -> int | None:
+        """The code of a text that occurs; None for another."""
+        return self._codes.get(text)
+
+    def find(self, texts: Iterable[str | None]) -> Array:
+        """The codes of those texts that occur."""
+        return np.array([self._codes[text] for text in texts if text in self._codes], np.int64)
+
+    def places(self, words: list[Any]) -> Array:
+        """Code of each word of a batch's own list; lists that batches share are looked at once."""
+        known, places = self._seen.get(id(words), (words, np.zeros(0, np.int32)))
+        if len(places) < len(words):
+            fresh = [self.code(word) for word in words[len(places) :]]
+            places = np.concatenate([places, np.array(fresh, np.int32)])
+            self._seen[id(words)] = known, places
+        found: Array = places
+        return found
 
 
 @dataclass(frozen=True, slots=True)
-class FlowRows:
-    """Flow lines of one node. `frame` has the columns of FlowBatch, `number` (IP protocol, null where the text lost
-    it), `batch` and `row` (the place). `unread` counts lines whose addresses or ports no packet can have, `strays`
-    those of no pod that is known here: nobody's maps can be asked about them.
+class FlowSide:
+    """The lines of one program in log order, as arrays of one length. `src`, `dst`, `protocol`, `direction` and `tier`
+    are codes of the vocabularies; `allowed` the logged verdict; `number` the IP protocol, LOST where the text lost it;
+    `batch` and `row` the place; `start`, `end`, `line` and `last_line` the bytes and lines of it.
     """
 
-    frame: pl.DataFrame
-    batches: tuple[tuple[Artifact, FlowBatch], ...]
-    unread: int
-    strays: int
+    src: Array
+    dst: Array
+    sport: Array
+    dport: Array
+    protocol: Array
+    number: Array
+    allowed: Array
+    direction: Array
+    tier: Array
+    utc_ns: Array
+    batch: Array
+    row: Array
+    start: Array
+    end: Array
+    line: Array
+    last_line: Array
 
-    def span(self, batch: int, row: int) -> Span:
-        """The place of a row in its artifact."""
-        where = self.batches[batch][1].spans[row]
-        return Span(*(int(where[name]) for name in ("start", "end", "first_line", "last_line")))
+    def __len__(self) -> int:
+        return len(self.src)
 
-    def cite(self, batch: int, row: int, note: str) -> Citation:
-        """Cite a row."""
-        return cite(self.batches[batch][0], self.span(batch, row), note)
-
-
-def flow_rows(node: Node) -> FlowRows:
-    """Every flow line of a node's own artifacts, in file order."""
-    batches = tuple((artifact, batch) for artifact in node.group.own for batch in artifact.flows if len(batch.spans))
-    frames = [_frame(batch, number) for number, (_, batch) in enumerate(batches)]
-    if not frames:
-        return FlowRows(_EMPTY, (), 0, 0)
-    whole = pl.concat(frames)
-    known = {side: _addresses(whole[side]) for side in ("src", "dst")}
-    wide = {side: [text for text in texts if ":" in text] for side, texts in known.items()}
-    readable = whole.select(
-        pl.col("src").is_in(known["src"])
-        & pl.col("dst").is_in(known["dst"])
-        & (pl.col("src").is_in(wide["src"]) == pl.col("dst").is_in(wide["dst"]))
-        & pl.col("sport").is_between(0, _PORT_MAX)
-        & pl.col("dport").is_between(0, _PORT_MAX)
-    ).to_series()
-    good = whole if readable.all(ignore_nulls=False) else whole.filter(readable)
-    return FlowRows(good, batches, whole.height - good.height, _strays(node, good))
+    def rows(self, which: Array) -> FlowSide:
+        """Some of the lines."""
+        return FlowSide(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
-def _strays(node: Node, frame: pl.DataFrame) -> int:
-    known = [pod.ip for pod in node.known_pods if pod.ip and pod.local is not False]
-    own = {"ingress": pl.col("dst").is_in(known), "egress": pl.col("src").is_in(known)}
-    mine = (
-        pl.when(pl.col("direction") == "ingress")
-        .then(own["ingress"])
-        .when(pl.col("direction") == "egress")
-        .then(own["egress"])
-        .otherwise(own["ingress"] | own["egress"])
-    )
-    return frame.filter(~mine).height
+#: A line in the spool: what FlowSide is made of, in few bytes.
+_SIDE = np.dtype(
+    [
+        ("utc_ns", "<i8"), ("start", "<i8"), ("src", "<i4"), ("dst", "<i4"), ("protocol", "<i4"), ("tier", "<i4"),
+        ("row", "<u4"), ("size", "<u4"), ("line", "<u4"), ("batch", "<u4"), ("sport", "<u2"), ("dport", "<u2"),
+        ("lines", "<u2"), ("direction", "<u1"), ("allowed", "?"),
+    ]
+)  # fmt: skip
 
 
-def _frame(batch: FlowBatch, number: int) -> pl.DataFrame:
-    count = len(batch.spans)
-    blank: list[Any] = [None] * count
-    kinds = dict.fromkeys(_TEXTS, pl.String()) | dict.fromkeys(REPEATED, pl.Categorical())
-    columns = [pl.Series(name, batch.columns.get(name, blank), kinds[name], strict=False) for name in _TEXTS]
-    columns += [_numbers(name, batch.columns.get(name, blank)) for name in _NUMBERS]
-    return pl.DataFrame(columns).with_columns(
-        number=pl.col("protocol").cast(pl.String).replace_strict(PROTOCOLS, default=None, return_dtype=pl.Int16),
-        batch=pl.lit(number, pl.Int32),
-        row=pl.int_range(count, dtype=pl.Int32),
-    )
+class _Run(NamedTuple):
+    """Where the lines of each pod address of one batch and direction lie in the spool: address code -> first, count."""
+
+    codes: Array
+    first: Array
+    count: Array
 
 
-def _numbers(name: str, values: Any) -> pl.Series:
-    """Times in 64 bits; ports in 32, which holds what no port can be as well."""
-    column = pl.Series(name, values, pl.Int64, strict=False)
-    return column if name == "utc_ns" else column.clip(-1, _PORT_MAX + 1).cast(pl.Int32)
+class FlowRows:
+    """Flow lines of one node. `count` lines are readable. `unread` counts lines whose addresses or ports no packet can
+    have, `strays` those of no pod that is known here: nobody's maps can be asked about them.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.batches = tuple((artifact, batch) for artifact in node.group.own for batch in artifact.flows if len(batch))
+        self.vocabularies = {name: Vocabulary() for name in _TEXTS}
+        self.vocabularies["src"] = self.vocabularies["dst"]
+        self.addresses = self.vocabularies["dst"]
+        self.ways = {way: self.vocabularies["direction"].code(way) for way in (*_DIRECTIONS, None)}
+        #: What other modules make of the addresses, by family; see flow_answers.address_words.
+        self.words: dict[int, tuple[tuple[Array, ...], Array]] = {}
+        self.count = self.unread = self.strays = 0
+        self._spool = Spool(_SIDE)
+        self._runs: dict[str, list[_Run]] = {way: [] for way in _DIRECTIONS}
+        known = [pod.ip for pod in node.known_pods if pod.ip and pod.local is not False]
+        families = _Families(self.addresses)
+        for number, (_, batch) in enumerate(self.batches):
+            self._read(number, _Table(batch, self.vocabularies), known, families)
+
+    def _read(self, number: int, table: _Table, known: list[str], families: _Families) -> None:
+        """Sort the lines of a batch to the programs that wrote them."""
+        good = families.same(table.codes["src"], table.codes["dst"])
+        for name in ("sport", "dport"):
+            good &= (table.numbers[name] >= 0) & (table.numbers[name] <= _PORT_MAX)
+        mine, direction = self.addresses.find(known), table.codes["direction"]
+        ends = {"ingress": table.codes["dst"], "egress": table.codes["src"]}
+        own = {way: _among(codes, mine, len(self.addresses.texts)) for way, codes in ends.items()}
+        named = {way: direction == self.ways[way] for way in _DIRECTIONS}
+        neither = ~named["ingress"] & ~named["egress"]
+        decided = good & _among(table.codes["verdict"], self.vocabularies["verdict"].find(ACTIONS), None)
+        for way in _DIRECTIONS:
+            rows = np.flatnonzero(decided & own[way] & (named[way] | (direction == self.ways[None])))
+            rows = rows[np.argsort(ends[way][rows], kind="stable")]
+            codes, first, count = np.unique(ends[way][rows], return_index=True, return_counts=True)
+            start = self._spool.append(table.taken(rows, number, self.vocabularies))
+            self._runs[way].append(_Run(codes, first + start, count))
+        taken = neither & (own["ingress"] | own["egress"])
+        for way in _DIRECTIONS:
+            taken |= named[way] & own[way]
+        readable = int(good.sum())
+        self.count += readable
+        self.unread += len(good) - readable
+        self.strays += int((good & ~taken).sum())
+
+    def side(self, addresses: Iterable[str], direction: Direction) -> FlowSide:
+        """The lines that a program wrote: pods with these addresses are the source (egress) or destination (ingress).
+
+        Logs before v1.2.2 and CloudWatch records have no direction: then either side may have written the line.
+        """
+        wanted = np.unique(self.addresses.find(addresses))
+        runs = [
+            (int(run.first[at]), int(run.count[at]))
+            for run in self._runs[direction]
+            for at in np.flatnonzero(np.isin(run.codes, wanted)).tolist()
+        ]
+        rows = np.concatenate([np.empty(0, _SIDE), *(self._spool.read(*run) for run in runs)])
+        if len(wanted) > 1:
+            rows = rows[np.lexsort((rows["row"], rows["batch"]))]
+        return self._side(rows)
+
+    def _side(self, rows: Array) -> FlowSide:
+        column = {name: np.ascontiguousarray(rows[name]) for name in _SIDE.names or ()}
+        size, lines = column.pop("size"), column.pop("lines")
+        numbers = [PROTOCOLS.get(text or "", LOST) for text in self.vocabularies["protocol"].texts]
+        for name in ("sport", "dport"):
+            column[name] = column[name].astype(np.int32)
+        return FlowSide(
+            **column,
+            number=np.array(numbers, np.int16)[column["protocol"]],
+            end=column["start"] + size,
+            last_line=column["line"] + lines,
+        )
+
+    def any_of_tier(self, tier: str, addresses: Iterable[str], direction: Direction) -> bool:
+        """Whether a program's lines, those with a direction, bear a tier."""
+        code = self.vocabularies["tier"].known(tier)
+        if code is None:
+            return False
+        side = self.side(addresses, direction)
+        return bool(((side.direction == self.ways[direction]) & (side.tier == code)).any())
+
+    def ts(self, batch: int, row: int, utc_ns: int) -> str | None:
+        """The time of a line as logged."""
+        lines = self.batches[batch][1]
+        if isinstance(lines, SpooledBatch):
+            return zap_texts(np.array([utc_ns]))[0]
+        found: str | None = lines.columns["ts"][row]
+        return found
+
+    def artifact(self, batch: int) -> Artifact:
+        """The artifact that a batch is of."""
+        return self.batches[batch][0]
 
 
-def plain(rows: pl.DataFrame) -> pl.DataFrame:
-    """Some of the rows with ordinary text and numbers, to work with."""
-    return rows.with_columns(pl.col(*REPEATED).cast(pl.String), pl.col("sport", "dport", "number").cast(pl.Int64))
+class _Table:
+    """One batch with the codes of the node."""
+
+    def __init__(self, batch: FlowBatch | SpooledBatch, vocabularies: dict[str, Vocabulary]) -> None:
+        columns = batch.columns
+        size = len(batch)
+        self.codes: dict[str, Array] = {}
+        for name in _TEXTS:
+            column = columns.get(name)
+            if not isinstance(column, Words):
+                column = coded([None] * size if column is None else list(column))
+            self.codes[name] = vocabularies[name].places(column.words)[column.array]
+        self.numbers = {name: _ports(columns.get(name), size) for name in ("sport", "dport")}
+        self.numbers["utc_ns"] = _times(columns.get("utc_ns"), size)
+        self._spans = batch.spans
+
+    def taken(self, rows: Array, number: int, vocabularies: dict[str, Vocabulary]) -> Array:
+        """Rows as they go to the spool."""
+        out = np.empty(len(rows), _SIDE)
+        for name in ("src", "dst", "protocol", "tier"):
+            out[name] = self.codes[name][rows]
+        for name, column in self.numbers.items():
+            out[name] = column[rows]
+        allowed = np.array([text == "ACCEPT" for text in vocabularies["verdict"].texts])
+        out["allowed"] = allowed[self.codes["verdict"][rows]]
+        # of the directions a line can have only ingress, egress and none come here: the first codes of all
+        out["direction"], out["batch"], out["row"] = self.codes["direction"][rows], number, rows
+        if isinstance(self._spans, LineSpans):
+            spans = self._spans.rows[rows]
+            out["start"], out["size"], out["line"], out["lines"] = spans["start"], spans["size"], spans["line"], 0
+        else:
+            spans = self._spans[rows]
+            out["start"], out["size"] = spans["start"], spans["end"] - spans["start"]
+            out["line"], out["lines"] = spans["first_line"], spans["last_line"] - spans["first_line"]
+        return out
 
 
-_EMPTY = pl.DataFrame(
-    schema={
-        **dict.fromkeys(_TEXTS, pl.String),
-        **dict.fromkeys(REPEATED, pl.Categorical),
-        "utc_ns": pl.Int64,
-        **dict.fromkeys(("sport", "dport"), pl.Int32),
-        "number": pl.Int16,
-        "batch": pl.Int32,
-        "row": pl.Int32,
-    }
-)
+class _Families:
+    """Which texts are plain IP addresses, and of which family; each is looked at once."""
+
+    def __init__(self, addresses: Vocabulary) -> None:
+        self._addresses = addresses
+        self._family = np.zeros(0, np.int8)
+
+    def same(self, src: Array, dst: Array) -> Array:
+        """Whether both ends are addresses, and of one family."""
+        fresh = self._addresses.texts[len(self._family) :]
+        self._family = np.concatenate([self._family, np.array([_family(text) for text in fresh], np.int8)])
+        ours = self._family[src]
+        good: Array = (ours != 0) & (ours == self._family[dst])
+        return good
 
 
-def _addresses(column: pl.Series) -> list[str]:
-    """The texts of a column that are plain IP addresses."""
-    return [text for text in column.unique().drop_nulls().to_list() if _is_address(text)]
-
-
-def _is_address(text: str) -> bool:
+def _family(text: str | None) -> int:
     try:
-        return ipaddress.ip_address(text) is not None
+        return ipaddress.ip_address(text or "").version
     except ValueError:
-        return False
+        return 0
+
+
+def _among(codes: Array, wanted: Array, size: int | None) -> Array:
+    if size is None:
+        size = max(int(codes.max(initial=0)), int(wanted.max(initial=0))) + 1
+    flags = np.zeros(size, bool)
+    flags[wanted] = True
+    taken: Array = flags[codes]
+    return taken
+
+
+def _ports(column: Any, size: int) -> Array:
+    """Ports in an array that holds what no port can be as well."""
+    if isinstance(column, Column):
+        return column.array
+    values = [LOST] * size if column is None else column
+    return np.array(
+        [min(max(each, LOST), _PORT_MAX + 1) if isinstance(each, int) else LOST for each in values], np.int32
+    )
+
+
+def _times(column: Any, size: int) -> Array:
+    if isinstance(column, Column):
+        return column.array
+    values = [None] * size if column is None else column
+    return np.array([NO_TIME if each is None else each for each in values], np.int64)

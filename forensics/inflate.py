@@ -1,30 +1,16 @@
-"""gzip through isal, member after member; and the same in a process of its own, so that two cores share the work.
-
-`python -m forensics.inflate` reads standard input and writes frames to standard output: packed bytes taken so far and
-a length (FRAME), then as many bytes; after the last one a frame of length 0 and the error as text, if there is any.
-"""
+"""gzip through isal, member after member: every byte before a break, and what the break is."""
 
 from __future__ import annotations
 
-import os
-import struct
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from typing import Any, Protocol, cast
 
 from isal import isal_zlib
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GZIP_MAGIC = b"\x1f\x8b"
 #: Packed bytes inflated at a time: what a damaged piece can cost.
 GZIP_PIECE = 16 * 1024
 #: Inflated bytes handed on at a time, at most.
 INFLATED_PIECE = 1024 * 1024
-#: A smaller file is inflated before a helper would have started.
-HELPED_BYTES = 4 * 1024 * 1024
-FRAME = struct.Struct("<QI")
 _ERRORS = cast("tuple[type[Exception], ...]", (isal_zlib.error, ValueError))
 
 
@@ -111,81 +97,6 @@ class Inflater:
         return data
 
 
-class Helper:
-    """An Inflater in a process of its own, which works ahead as far as a pipe holds."""
-
-    def __init__(self, path: Path, source: Reading) -> None:
-        """`source` is read here should the process not come to work. Raises OSError when it cannot be started."""
-        self._source = source
-        self._instead: Inflater | None = None
-        with path.open("rb") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "forensics.inflate"],
-                stdin=file,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-            )
-        assert self._process.stdout is not None
-        self._pipe: BinaryIO = cast("BinaryIO", self._process.stdout)
-        self._left = memoryview(b"")
-        self.error: str | None = None
-        self.taken = 0
-        self._over = False
-
-    def piece(self, limit: int) -> bytes:
-        """As Inflater's."""
-        if not self._left and not self._over:
-            self._next()
-        if self._instead is not None:
-            data = self._instead.piece(limit)
-            self.taken, self.error = self._instead.taken, self._instead.error
-            return data
-        data, self._left = bytes(self._left[:limit]), self._left[limit:]
-        return data
-
-    def close(self) -> None:
-        """End the process, also before its end."""
-        self._over = True
-        self._pipe.close()
-        self._process.kill()
-        self._process.wait()
-
-    def _next(self) -> None:
-        header = self._exactly(FRAME.size)
-        if len(header) < FRAME.size:
-            self._over = True
-            if self.taken == 0:
-                self._instead = Inflater(self._source)
-            else:
-                self.error = "the process that unpacks it ended early"
-            return
-        self.taken, length = FRAME.unpack(header)
-        if length:
-            self._left = memoryview(self._exactly(length))
-            return
-        self._over = True
-        self.error = self._exactly(1 << 16).decode() or None
-
-    def _exactly(self, size: int) -> bytes:
-        """`size` bytes, fewer at the end of the pipe."""
-        parts, left = [], size
-        while left and (part := self._pipe.read(left)):
-            parts.append(part)
-            left -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def inflater(source: Reading, path: Path | None) -> Inflater | Helper:
-    """The one that is worth its start: a helper for a large file where there is a second core."""
-    if path is not None and (os.cpu_count() or 1) > 1 and path.stat().st_size >= HELPED_BYTES:
-        try:
-            return Helper(path, source)
-        except OSError:
-            return Inflater(source)
-    return Inflater(source)
-
-
 def _new() -> Any:
     return isal_zlib.decompressobj(wbits=31)
 
@@ -195,33 +106,3 @@ def _told(error: Exception) -> str:
     if "crc" in text or "checksum" in text or "length" in text:
         return "gzip checksum does not hold: at least one byte of the content was altered"
     return f"gzip stream is damaged ({error})"
-
-
-class _Standard:
-    """Standard input, counted."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = sys.stdin.buffer.read(size)
-        self.taken += len(data)
-        return data
-
-
-def main() -> None:
-    """The helper."""
-    out = sys.stdout.buffer
-    work = Inflater(_Standard())
-    try:
-        while data := work.piece(INFLATED_PIECE):
-            out.write(FRAME.pack(work.taken, len(data)))
-            out.write(data)
-        out.write(FRAME.pack(work.taken, 0) + (work.error or "").encode())
-        out.flush()
-    except BrokenPipeError:
-        os._exit(0)  # whoever reads has stopped: there is nobody to tell
-
-
-if __name__ == "__main__":
-    main()

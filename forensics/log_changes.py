@@ -36,7 +36,7 @@ def changes_of(story: LogStory) -> LogChanges:
         if write.map_id is not None and write.write is not None and write.write.utc_ns is not None and changed:
             out.by_map[write.map_id] = max(write.write.utc_ns, out.by_map.get(write.map_id, 0))
     flows: dict[tuple[Any, ...], int] = {}
-    for event in story.events:
+    for event in story.events.named(_SWEEP, *_BY_IDENTIFIER, *_BY_POD):
         name, time = event.name, event.utc_ns
         if time is None:
             continue

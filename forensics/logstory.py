@@ -7,41 +7,29 @@ IDs from the kernel: where the two disagree, bytes went to the wrong map.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from forensics.log_events import Event, Events
 from formats.pins import MAP_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from forensics.artifact import Artifact
     from formats.base import Record
 
 #: Events that show a start of the agent; versions before v1.2.2 do not log the first of them.
 _STARTS = ("agent-start", "manager-start", "probes-recovered")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Event:
-    """One diagnostic log line, placed in its artifact."""
-
-    artifact: Artifact
-    record: Record
-
-    @property
-    def name(self) -> str:
-        """The event's slug."""
-        return str(self.record.data.get("event"))
-
-    @property
-    def utc_ns(self) -> int | None:
-        """Time in ns since 1970, UTC; None when the line has none that can be read."""
-        return self.record.data.get("utc_ns")
-
-    def get(self, key: str) -> Any:
-        """A field of the event; None when the line does not carry it."""
-        return self.record.data.get(key)
+#: What a write's content is made of: the lines between its first line and the ID.
+_CONTENT = ("rule-cidr", "rule-except", "rule-skipped", "rule-l4")
+#: Events that say where a write or an evaluation begins and ends, and what came of it.
+_MARKS = (
+    *_STARTS, "map-found", "inmem-created", "rule-count", "map-update-begin", "map-write", "bulk-refresh",
+    "kernel-delete-failed", "kernel-update-failed", "error", "reconcile", "policies-for-identifier",
+    "no-active-policies", "enforce-request", "delete-request", "default-deny", "catch-all",
+)  # fmt: skip
 
 
 @dataclass(slots=True, repr=False)
@@ -111,7 +99,7 @@ class Evaluation:
 class LogStory:
     """A node's agent log, in order."""
 
-    events: list[Event] = field(default_factory=list)
+    events: Events = field(default_factory=lambda: Events(()))
     restarts: list[Event] = field(default_factory=list)
     recoveries: list[Event] = field(default_factory=list)
     identities: dict[int, MapIdentity] = field(default_factory=dict)
@@ -132,24 +120,24 @@ class LogStory:
 
     def first(self, name: str) -> Event | None:
         """The first event of a kind."""
-        return next((event for event in self.events if event.name == name), None)
+        rows = self.events.rows(name)
+        return self.events[rows[0]] if rows else None
 
     def last(self, name: str) -> Event | None:
         """The last event of a kind."""
-        return next((event for event in reversed(self.events) if event.name == name), None)
+        rows = self.events.rows(name)
+        return self.events[rows[-1]] if rows else None
 
 
 def tell(artifacts: Iterable[Artifact]) -> LogStory:
     """The story of a node's agent logs, rotated files included, in time order (file order where times are equal)."""
-    story = LogStory()
-    events: list[tuple[int, int, int, Event]] = []
-    for number, artifact in enumerate(artifacts):
-        for row, record in enumerate(artifact.records):
-            if record.kind == "log_event" and record.data.get("log") == "agent":
-                events.append((0, number, row, Event(artifact, record)))
-            elif record.kind == "log_summary" and record.data.get("log") == "agent":
+    artifacts = list(artifacts)
+    story = LogStory(Events(artifacts))
+    for artifact in artifacts:
+        for record in artifact.records:
+            if record.kind == "log_summary" and record.data.get("log") == "agent":
                 _bounds(story, record)
-    story.events = [event for *_, event in _in_time(events)]
+    story.last_ns = story.events.last_ns
     _collect(story)
     return story
 
@@ -162,40 +150,32 @@ def _bounds(story: LogStory, record: Record) -> None:
         story.last_ts = last
 
 
-def _in_time(events: list[tuple[int, int, int, Event]]) -> list[tuple[int, int, int, Event]]:
-    """Files are put in the order of their first time; lines inside a file keep their order."""
-    first: dict[int, int] = {}
-    for _, number, _, event in events:
-        if event.utc_ns is not None:
-            first.setdefault(number, event.utc_ns)
-    return sorted(events, key=lambda item: (first.get(item[1], 0), item[1], item[2]))
-
-
 def _collect(story: LogStory) -> None:
+    events = story.events
     writes, evaluations = _Writes(story), _Evaluations(story)
     cluster_rules = False
-    for row, event in enumerate(story.events):
-        name = event.name
-        if event.utc_ns is not None and (story.last_ns is None or event.utc_ns > story.last_ns):
-            story.last_ns = event.utc_ns
+    names, codes = events.names, events.codes
+    for row in events.rows(*_MARKS):
+        name, fields = names[codes[row]], events.fields(row)
         if name in _STARTS:
             story.starts.append(row)
         if name == "agent-start":
-            story.restarts.append(event)
+            story.restarts.append(events[row])
         elif name == "probes-recovered":
-            if event.get("count"):
-                story.recoveries.append(event)
+            if fields.get("count"):
+                story.recoveries.append(events[row])
         elif name in ("map-found", "inmem-created"):
-            _identify(story, event)
+            _identify(story, events[row])
         elif name == "rule-count":
-            cluster_rules = bool(event.get("cluster"))
+            cluster_rules = bool(fields.get("cluster"))
             story.cluster_policies |= cluster_rules
         elif name == "map-update-begin":
-            writes.begin(MapWrite(str(event.get("map_name")), None, event, cluster_rules=cluster_rules, row=row))
+            said = str(fields.get("map_name"))
+            writes.begin(MapWrite(said, None, events[row], cluster_rules=cluster_rules, row=row))
         else:
-            story.cluster_policies |= name == "reconcile" and bool(event.get("cluster"))
-            writes.grow(event)
-        evaluations.take(row, event)
+            story.cluster_policies |= name == "reconcile" and bool(fields.get("cluster"))
+            writes.grow(row, name, fields)
+        evaluations.take(row, name, fields)
     writes.end()
     for write in story.writes:
         if write.map_id is not None:
@@ -209,27 +189,26 @@ class _Evaluations:
         self._story = story
         self._open: Evaluation | None = None
 
-    def take(self, row: int, event: Event) -> None:
+    def take(self, row: int, name: str, fields: Mapping[str, Any]) -> None:
         """Any line, in order."""
-        name = event.name
         if name == "policies-for-identifier":
-            self._open = None if event.get("cluster") else self._new(row, event, int(event.get("count") or 0))
+            self._open = None if fields.get("cluster") else self._new(row, fields, int(fields.get("count") or 0))
         elif name == "no-active-policies":
-            self._new(row, event, 0)
+            self._new(row, fields, 0)
         elif name in ("map-update-begin", "reconcile", "enforce-request", "delete-request"):
             self._open = None
         elif self._open is None:
             return
-        elif name == "rule-count" and not event.get("cluster"):
-            self._open.rules = {key: int(event.get(key) or 0) for key in ("ingress", "egress")}
+        elif name == "rule-count" and not fields.get("cluster"):
+            self._open.rules = {key: int(fields.get(key) or 0) for key in ("ingress", "egress")}
         elif name == "default-deny":
-            self._open.denied.add(str(event.get("direction")))
+            self._open.denied.add(str(fields.get("direction")))
         elif name == "catch-all":
-            self._open.opened.add(str(event.get("direction")))
+            self._open.opened.add(str(fields.get("direction")))
 
-    def _new(self, row: int, event: Event, policies: int) -> Evaluation:
+    def _new(self, row: int, fields: Mapping[str, Any], policies: int) -> Evaluation:
         made = Evaluation(row, policies)
-        self._story.evaluations.setdefault(str(event.get("pod_identifier")), []).append(made)
+        self._story.evaluations.setdefault(str(fields.get("pod_identifier")), []).append(made)
         return made
 
 
@@ -241,11 +220,13 @@ class _Writes:
         self._open: MapWrite | None = None
         self._waiting: MapWrite | None = None
         self._torn = False
+        self._content = story.events.rows(*_CONTENT)
 
     def begin(self, write: MapWrite) -> None:
         """A write's first line. One that is still open has not come to its ID: unless it failed, lines are mixed."""
         last = self._open
         if last is not None and last.write is None:
+            self._fill(last, write.row)
             self._story.torn.append(last)
             self._torn = not last.failed
         else:
@@ -253,17 +234,15 @@ class _Writes:
             self._waiting = last
         self._open = write
 
-    def grow(self, event: Event) -> None:
+    def grow(self, row: int, name: str, fields: Mapping[str, Any]) -> None:
         """Any other line."""
-        current, name = self._open, event.name
+        current = self._open
         if current is None:
             return
-        if current.write is None:
-            _content(current, event)
         if name == "map-write":
-            self._written(current, event)
+            self._written(current, row, fields)
         elif name == "bulk-refresh":
-            self._result(current, event)
+            self._result(current, row)
         elif name == "kernel-delete-failed":
             (current if current.write is not None else self._waiting or current).failed_deletes += 1
         elif name == "kernel-update-failed" or (name == "error" and current.write is None):
@@ -272,32 +251,39 @@ class _Writes:
     def end(self) -> None:
         """The log is over: what is still open has no ID."""
         if self._open is not None and self._open.write is None:
+            self._fill(self._open, len(self._story.events))
             self._story.torn.append(self._open)
 
-    def _written(self, current: MapWrite, event: Event) -> None:
+    def _written(self, current: MapWrite, row: int, fields: Mapping[str, Any]) -> None:
         if current.write is not None:
             return  # the ID of a write whose first line was followed by another one's
-        current.map_id, current.write = event.get("map_id"), event
+        self._fill(current, row)
+        current.map_id, current.write = fields.get("map_id"), self._story.events[row]
         (self._story.torn if self._torn else self._story.writes).append(current)
 
-    def _result(self, current: MapWrite, event: Event) -> None:
+    def _result(self, current: MapWrite, row: int) -> None:
         if current.write is not None:
-            current.result = event
+            current.result = self._story.events[row]
             self._open = None
         elif self._waiting is not None:
-            self._waiting.result, self._waiting = event, None
+            self._waiting.result, self._waiting = self._story.events[row], None
+
+    def _fill(self, current: MapWrite, stop: int) -> None:
+        """The content: what the lines between the first line and `stop` say."""
+        events = self._story.events
+        for row in self._content[bisect_right(self._content, current.row) : bisect_left(self._content, stop)]:
+            _content(current, events.names[events.codes[row]], events.fields(row))
 
 
-def _content(current: MapWrite, event: Event) -> None:
-    name = event.name
+def _content(current: MapWrite, name: str, fields: Mapping[str, Any]) -> None:
     if name == "rule-cidr":
-        current.cidrs.append(str(event.get("cidr")))
+        current.cidrs.append(str(fields.get("cidr")))
     elif name == "rule-except":
-        current.excepts.append(str(event.get("cidr")))
+        current.excepts.append(str(fields.get("cidr")))
     elif name == "rule-skipped":
-        current.skipped.append(str(event.get("cidr")))
+        current.skipped.append(str(fields.get("cidr")))
     elif name == "rule-l4" and current.cidrs:
-        slot = tuple(int(event.get(key) or 0) for key in ("protocol", "start_port", "end_port"))
+        slot = tuple(int(fields.get(key) or 0) for key in ("protocol", "start_port", "end_port"))
         current.slots.setdefault(current.cidrs[-1], []).append(slot)  # type: ignore[arg-type]
 
 

@@ -56,9 +56,9 @@ class Neighbours:
     @cached_property
     def flows(self) -> FlowRows:
         """The flow lines of the node's logs."""
-        from forensics.flow_rows import flow_rows
+        from forensics.flow_rows import FlowRows
 
-        return flow_rows(self._node)
+        return FlowRows(self._node)
 
     @cached_property
     def controller(self) -> Stage:

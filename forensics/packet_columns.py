@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from forensics.packet import ICMPV6, TRANSPORT_HEADER, packed
+from forensics.packet import packed
+from forensics.packet_arrays import PacketColumns, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,22 +29,6 @@ _GROUPS = 8
 _FEW = 64
 #: So many texts tell whether texts repeat.
 _SAMPLE = 4096
-
-
-class PacketColumns(NamedTuple):
-    """n packets. `read` is False where the program lets the packet through unread; its numbers mean nothing there.
-
-    src, dst: one uint32 column (IPv4) or two uint64 columns, high and low (IPv6). Ports are 0 where the program takes
-    them as 0.
-    """
-
-    src: Words
-    dst: Words
-    protocol: Array
-    sport: Array
-    dport: Array
-    ifindex: Array
-    read: Array
 
 
 def packet_columns(frame: pl.DataFrame | Mapping[str, Any], family: int) -> PacketColumns:
@@ -62,11 +47,8 @@ def packet_columns(frame: pl.DataFrame | Mapping[str, Any], family: int) -> Pack
         row = int(np.flatnonzero(src_own != dst_own)[0])
         raise ValueError(f"row {row}: source and destination are not of one family")
     numbers = {name: _numbers(table, name) for name in _LIMITS}
-    protocol = numbers["protocol"]
-    has_ports = np.isin(protocol, list(TRANSPORT_HEADER))
-    read = src_own & (protocol != ICMPV6) if family == 6 else src_own
-    sport, dport = (np.where(has_ports, numbers[name], np.uint16(0)) for name in ("sport", "dport"))
-    return PacketColumns(src, dst, protocol, sport, dport, numbers["ifindex"], read)
+    ports = numbers["sport"], numbers["dport"]
+    return columns_of(src, dst, src_own, numbers["protocol"], *ports, family, ifindex=numbers["ifindex"])
 
 
 def _numbers(table: pl.DataFrame, name: str) -> Array:

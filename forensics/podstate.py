@@ -132,6 +132,11 @@ class MapState:
         """Number of entries of the deciding view."""
         return self.view.dump.count if self.view is not None else 0
 
+    @property
+    def all_known(self) -> bool:
+        """Whether the value of every entry shown could be read."""
+        return self.view is None or self.view.dump.value_known is None or bool(self.view.dump.value_known.all())
+
     def open_hosts(self) -> set[str]:
         """CIDRs of single hosts whose value is one allow-all slot and nothing else, as the tier reads it."""
         if self.view is None or not self.count:
@@ -198,9 +203,10 @@ class MapState:
             return {}
         dump = self.view.dump
         if dump.values is not None:
-            size = dump.values.shape[1]
-            packed = dump.values.tobytes()
-            return {e.key: packed[e.row * size : (e.row + 1) * size] for e in self.entries if e.known}
+            keys, values = _rows(dump.keys), _rows(dump.values)
+            if dump.value_known is None:
+                return dict(zip(keys, values, strict=True))
+            return {keys[row]: values[row] for row in np.flatnonzero(dump.value_known).tolist()}
         words, known = self.words()
         stride = 4 if self.tier == "cluster" else 3
         filled = np.where(known, words, 0).astype("<u4")
@@ -250,10 +256,15 @@ class SlotRows(Mapping[int, list[tuple[int, int, int, int]]]):
         return self._count
 
 
+def _rows(table: np.ndarray[Any, Any]) -> list[bytes]:
+    """The bytes of each row."""
+    count, size = table.shape
+    packed = table.tobytes()
+    return [packed[at : at + size] for at in range(0, size * count, size)] if size else [b""] * count
+
+
 def _entries(dump: MapDump) -> Iterator[Entry]:
-    size = dump.keys.shape[1]
-    packed = dump.keys.tobytes()
-    keys = [packed[at : at + size] for at in range(0, size * dump.count, size)] if size else [b""] * dump.count
+    keys = _rows(dump.keys)
     known = [True] * dump.count if dump.value_known is None else dump.value_known.tolist()
     return map(Entry, [cidr_of_key(key) or key.hex() for key in keys], range(dump.count), keys, known)
 

@@ -12,12 +12,15 @@ import numpy as np
 
 from forensics.prefixes import is_key, prefix_of
 from forensics.sorted_search import search
+from formats.layouts import LPM_KEY_SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Words = tuple[np.ndarray[Any, Any], ...]
+Array = np.ndarray[Any, Any]
+Words = tuple[Array, ...]
 _LOW = (1 << 64) - 1
+_BITS4 = 32
 
 
 def ranges_of(keys: Iterable[bytes], family: int) -> dict[int, int]:
@@ -51,22 +54,57 @@ def _close(points: dict[int, int], open_spans: list[tuple[int, int]], upto: int)
         points[end] = open_spans[-1][1] if open_spans else -1
 
 
+def ranges4(keys: Sequence[bytes]) -> tuple[Array, Array]:
+    """ranges_of() of IPv4 keys as arrays: first addresses (int64, ascending) and rows (int32). No loop over keys:
+    lengths are laid over one another, shortest first."""
+    size = LPM_KEY_SIZES[4]
+    rows = np.arange(len(keys))
+    if any(len(key) != size for key in keys):
+        rows = np.flatnonzero([len(key) == size for key in keys])
+        keys = [keys[row] for row in rows.tolist()]
+    packed = np.frombuffer(b"".join(keys), np.dtype([("length", "<u4"), ("address", ">u4")]))
+    length, address = packed["length"].astype(np.int64), packed["address"].astype(np.int64)
+    real = length <= _BITS4
+    rows, length, address = rows[real], length[real], address[real]
+    shift = _BITS4 - length
+    first = address >> shift << shift
+    end = first + (1 << shift)
+    bounds = np.unique(np.concatenate([[0], first, end]))
+    bounds = bounds[bounds < 1 << _BITS4]
+    found = np.full(len(bounds), -1, np.int32)
+    for size in np.unique(length):
+        mine = length == size
+        low, high = np.searchsorted(bounds, first[mine]), np.searchsorted(bounds, end[mine])
+        counts = high - low
+        # one place for each bound that a prefix covers: its first one, and as many as it covers counted from there
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        found[np.repeat(low, counts) + within] = np.repeat(rows[mine], counts)
+    fresh = np.ones(len(bounds), bool)
+    fresh[1:] = found[1:] != found[:-1]
+    return bounds[fresh], found[fresh]
+
+
 class RangeTable:
     """Several maps' ranges in one sorted table. `rows[m][i]` is the entry row of map m in range i, -1 for none."""
 
-    def __init__(self, maps: Sequence[dict[int, int]], family: int) -> None:
-        starts = sorted(set().union(*maps))
-        self.rows = [_carried(points, starts) for points in maps]
+    def __init__(self, maps: Sequence[Iterable[bytes]], family: int) -> None:
+        """maps: the keys of each map, in the order that rows count."""
         if family == 4:
-            self._starts: np.ndarray[Any, Any] = np.array(starts, dtype=np.uint32)
+            found = [ranges4(list(keys)) for keys in maps]
+            starts = np.unique(np.concatenate([firsts for firsts, _ in found]))
+            self.rows = [rows[np.searchsorted(firsts, starts, "right") - 1] for firsts, rows in found]
+            self._starts: Array = starts.astype(np.uint32)
             return
-        high = np.array([start >> 64 for start in starts], dtype=np.uint64)
-        low = np.array([start & _LOW for start in starts], dtype=np.uint64)
+        points = [ranges_of(keys, family) for keys in maps]
+        numbers = sorted(set().union(*points))
+        self.rows = [_carried(each, numbers) for each in points]
+        high = np.array([start >> 64 for start in numbers], dtype=np.uint64)
+        low = np.array([start & _LOW for start in numbers], dtype=np.uint64)
         self._high, high_rank = np.unique(high, return_inverse=True)
         self._low, low_rank = np.unique(low, return_inverse=True)
         self._starts = high_rank * (len(self._low) + 1) + low_rank + 1
 
-    def find(self, address: Words) -> np.ndarray[Any, Any]:
+    def find(self, address: Words) -> Array:
         """Index of the range of each address."""
         if len(address) == 1:
             return search(self._starts, address[0], "right") - 1
@@ -78,7 +116,7 @@ class RangeTable:
         return search(self._starts, high_rank * (len(self._low) + 1) + low_rank, "right") - 1
 
 
-def _carried(points: dict[int, int], starts: list[int]) -> np.ndarray[Any, Any]:
+def _carried(points: dict[int, int], starts: list[int]) -> Array:
     rows = np.empty(len(starts), dtype=np.int32)
     row = points[0]
     for index, start in enumerate(starts):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+import numpy as np
 
 from forensics.captured import Captured
+from forensics.datapath_batch import REASON_CODES
+from forensics.flow_answers import reversed_packets
+from forensics.flow_times import NO_TIME, extreme
 from formats.address import canonical
 
 if TYPE_CHECKING:
     from forensics.context import Context
+    from forensics.flow_answers import Answered
+    from forensics.flow_rows import FlowRows, FlowSide
     from forensics.policy_rules import Direction
 
+Array = np.ndarray[Any, Any]
 NODE = "node-ip"
 AGAINST_POLICY = "against-policy"
 POD_STATE = "pod-state-missing"
@@ -36,67 +42,79 @@ CLASSES = {
 }
 #: Linux chooses source ports of clients from here on (net.ipv4.ip_local_port_range).
 _EPHEMERAL = 32768
-_TUPLE = ("src", "sport", "dst", "dport", "protocol", "direction")
 
 
-def classify(context: Context, denials: pl.DataFrame, logged: pl.DataFrame, direction: Direction) -> pl.DataFrame:
-    """`at` and `class` of each DENY row. `logged` are all lines of the program."""
-    peer = pl.col("src" if direction == "ingress" else "dst")
+def classify(context: Context, flows: FlowRows, denials: Answered, logged: FlowSide, direction: Direction) -> Array:
+    """The class of each DENY line, as its place in CLASSES. `logged` are all lines of the program."""
+    side = denials.side
+    peer = side.src if direction == "ingress" else side.dst
     node = (canonical(context.node.node_ip or "") or "").split("/")[0]
-    services = context.neighbours.services
-    inside = [
-        text
-        for text in denials["dst"].unique().to_list()
-        if direction == "egress" and (services.at(text) is not None or services.covers(text) is not None)
+    tried = {
+        NODE: np.isin(peer, flows.addresses.find([node])),
+        AGAINST_POLICY: denials.policy == 1,
+        POD_STATE: denials.reason == REASON_CODES["pod-state-missing"],
+        MISPLACED: denials.misplaced & (denials.policy < 0),
+        LATE: _late(context, flows, side, logged),
+        REPLY: _reply(context, flows, side, direction),
+        SERVICE: np.isin(side.dst, _services(context, flows, side) if direction == "egress" else []),
+        PORT: denials.reason == REASON_CODES["namespace-no-slot"],
+    }
+    order = list(CLASSES)
+    return np.select(list(tried.values()), [order.index(name) for name in tried], order.index(REAL))
+
+
+def _services(context: Context, flows: FlowRows, side: FlowSide) -> list[int]:
+    services, texts = context.neighbours.services, flows.addresses.texts
+    codes = np.unique(side.dst).tolist()
+    return [
+        code
+        for code in codes
+        if (text := texts[code]) is not None and (services.at(text) is not None or services.covers(text) is not None)
     ]
-    rows = denials.with_columns(late=_late(context, denials, logged), reply=_reply(context, denials, direction))
-    found = (
-        pl.when(peer == node)
-        .then(pl.lit(NODE))
-        .when(pl.col("policy") == "OK")
-        .then(pl.lit(AGAINST_POLICY))
-        .when(pl.col("reason") == "pod-state-missing")
-        .then(pl.lit(POD_STATE))
-        .when(pl.col("misplaced") & pl.col("policy").is_null())
-        .then(pl.lit(MISPLACED))
-        .when(pl.col("late"))
-        .then(pl.lit(LATE))
-        .when(pl.col("reply"))
-        .then(pl.lit(REPLY))
-        .when(pl.col("dst").is_in(inside))
-        .then(pl.lit(SERVICE))
-        .when(pl.col("reason") == "namespace-no-slot")
-        .then(pl.lit(PORT))
-        .otherwise(pl.lit(REAL))
-    )
-    return rows.select("at", found.alias("class"))
 
 
-def _late(context: Context, denials: pl.DataFrame, logged: pl.DataFrame) -> pl.Series:
+def _late(context: Context, flows: FlowRows, side: FlowSide, logged: FlowSide) -> Array:
     """Whether the same program had allowed the flow, or it was cleaned out of conntrack, before the denial."""
-    allowed = logged.filter(pl.col("verdict") == "ACCEPT").group_by(_TUPLE).agg(since=pl.col("utc_ns").min())
-    swept = pl.DataFrame(context.neighbours.changes.swept, schema=_SWEPT, orient="row", strict=False)
-    rows = denials.join(allowed, on=list(_TUPLE), how="left", nulls_equal=True, maintain_order="left")
-    rows = rows.join(swept, on=list(_SWEPT_KEY), how="left", maintain_order="left")
-    return rows.select(
-        late=((pl.col("since") < pl.col("utc_ns")) | (pl.col("swept") <= pl.col("utc_ns"))).fill_null(value=False)
-    ).to_series()
+    allowed = logged.rows(np.flatnonzero(logged.allowed & (logged.utc_ns != NO_TIME)))
+    since = extreme(_tuples(allowed), allowed.utc_ns, _tuples(side), latest=False)
+    late: Array = (since != NO_TIME) & (since < side.utc_ns)
+    swept = context.neighbours.changes.swept
+    if swept:
+        codes = [flows.addresses.find([src, dst]) for src, _, dst, _, _ in swept]
+        kept = [
+            (*ends, sport, dport, time)
+            for ends, (_, sport, _, dport, time) in zip(codes, swept, strict=True)
+            if len(ends) == 2
+        ]
+        rows = np.array(kept, np.int64).reshape(-1, 5)
+        gone = extreme(
+            _ends(*rows[:, :4].T), rows[:, 4], _ends(side.src, side.dst, side.sport, side.dport), latest=False
+        )
+        late |= (gone != NO_TIME) & (gone <= side.utc_ns)
+    late &= side.utc_ns != NO_TIME
+    return late
 
 
-_SWEPT = {"src": pl.String, "sport": pl.Int64, "dst": pl.String, "dport": pl.Int64, "swept": pl.Int64}
-_SWEPT_KEY = ("src", "sport", "dst", "dport")
+def _ends(src: Array, dst: Array, sport: Array, dport: Array) -> tuple[Array, Array]:
+    return src.astype(np.int64) << 32 | dst, sport.astype(np.int64) << 32 | dport
 
 
-def _reply(context: Context, denials: pl.DataFrame, direction: Direction) -> pl.Series:
+def _tuples(side: FlowSide) -> tuple[Array, Array]:
+    ends, ports = _ends(side.src, side.dst, side.sport, side.dport)
+    return ends, ports << 16 | (side.protocol.astype(np.int64) & 0xFFF) << 4 | side.direction
+
+
+def _reply(context: Context, flows: FlowRows, side: FlowSide, direction: Direction) -> Array:
     """Whether the packet runs from a service port to a client port, and the pod may open the reverse flow."""
-    shape = (denials["sport"] < _EPHEMERAL) & (denials["dport"] >= _EPHEMERAL) & (denials["sport"] > 0)
+    shape = (side.sport < _EPHEMERAL) & (side.dport >= _EPHEMERAL) & (side.sport > 0)
+    if not shape.any():
+        return shape
     other: Direction = "egress" if direction == "ingress" else "ingress"
     captured = Captured(context, other)
     state = captured.state_or_inferred()
-    if not shape.any() or captured.missing or (state is None and captured.generation.pod_state_keys):
-        return pl.Series([False] * denials.height)
-    rows = denials.filter(shape)
-    back = {"src": rows["dst"], "dst": rows["src"], "sport": rows["dport"], "dport": rows["sport"]}
-    answers = captured.datapath(state or {}).verdicts({**back, "protocol": rows["number"].fill_null(0)})
-    mine = rows["at"].filter(answers["action"].cast(pl.String) == "OK")
-    return denials["at"].is_in(mine.to_list())
+    if captured.missing or (state is None and captured.generation.pod_state_keys):
+        return np.zeros(len(shape), bool)
+    rows = np.flatnonzero(shape)
+    answers = captured.datapath(state or {}).answers(reversed_packets(flows, side.rows(rows), captured.family))
+    shape[rows] = answers.passes
+    return shape

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+import numpy as np
 
+from forensics.datapath_batch import REASON_CODES
+from forensics.flow_answers import packets
+from forensics.flow_times import NO_TIME, extreme
 from forensics.pod_names import identifiers
 
 if TYPE_CHECKING:
     from forensics.captured import Captured
     from forensics.context import Context
+    from forensics.flow_answers import Answered
+    from forensics.flow_rows import FlowRows, FlowSide
+
+Array = np.ndarray[Any, Any]
 
 CORRUPTION = "corruption"
 CHANGED = "maps-changed-since"
@@ -29,37 +36,29 @@ REASONS = {
 }
 #: The log lines of one packet and of one write come from different goroutines; so far they may be out of order.
 _SKEW_NS = 1_000_000_000
-_BY_ENTRY = ("namespace-allow", "namespace-reserved", "namespace-no-slot")
+#: Reasons of the program that the pod state has no say in, from v1.3.0 on: an entry that covers the peer decides.
+_BY_ENTRY = ("admin-deny", "admin-allow", "namespace-allow", "namespace-reserved", "namespace-no-slot")
 
 
-def reasons(context: Context, captured: Captured, listed: pl.DataFrame, every: pl.DataFrame) -> pl.Series:
-    """One reason for each listed row. `every` are all rows of the identifier and direction, answered."""
+def reasons(context: Context, captured: Captured, flows: FlowRows, listed: Answered, every: Answered) -> Array:
+    """The reason of each listed line, as its place in REASONS. `every` are all lines of the program."""
     last = last_change(context, captured.direction)
-    changed = listed["utc_ns"] <= last + _SKEW_NS if last is not None else pl.Series([False] * listed.height)
+    time, count = listed.side.utc_ns, len(listed)
+    changed = (time != NO_TIME) & (time <= last + _SKEW_NS) if last is not None else np.zeros(count, bool)
     maps = [state for name in captured.maps if (state := context.dumped(name)) is not None]
-    half = any(not state.whole or any(not entry.known for entry in state.entries) for state in maps)
-    stateless = captured.state is None and bool(captured.generation.pod_state_keys)
-    rows = listed.with_columns(
-        changed=changed.fill_null(value=False),
-        tracked=_tracked(captured, listed),
-        settled=_settled_later(listed, every),
-        half=pl.lit(half),
-        stateless=pl.lit(stateless) & (_by_state(captured) | (pl.col("tier") == "ERROR").fill_null(value=False)),
-    )
-    found = (
-        pl.when(pl.col("misplaced") & pl.col("explained"))
-        .then(pl.lit(CORRUPTION))
-        .when(pl.col("changed") | pl.col("settled"))
-        .then(pl.lit(CHANGED))
-        .when(pl.col("tracked"))
-        .then(pl.lit(CONNTRACK))
-        .when(pl.col("half"))
-        .then(pl.lit(HALF))
-        .when(pl.col("stateless"))
-        .then(pl.lit(NO_STATE))
-        .otherwise(pl.lit(UNKNOWN))
-    )
-    return rows.select(found.alias("why")).to_series()
+    half = any(not state.whole or not state.all_known for state in maps)
+    stateless = np.zeros(count, bool)
+    if captured.state is None and captured.generation.pod_state_keys:
+        stateless = _by_state(captured, listed) | (listed.side.tier == flows.vocabularies["tier"].code("ERROR"))
+    tried = {
+        CORRUPTION: listed.misplaced & listed.explained,
+        CHANGED: changed | _settled_later(listed, every),
+        CONNTRACK: _tracked(captured, flows, listed),
+        HALF: np.full(count, half),
+        NO_STATE: stateless,
+    }
+    order = list(REASONS)
+    return np.select(list(tried.values()), [order.index(name) for name in tried], order.index(UNKNOWN))
 
 
 def last_change(context: Context, direction: str) -> int | None:
@@ -72,25 +71,29 @@ def last_change(context: Context, direction: str) -> int | None:
     return max((time for time in times if time is not None), default=None)
 
 
-def _by_state(captured: Captured) -> pl.Expr:
-    """Whether the pod state has a say in the answer: from v1.3.0 an entry that covers the peer decides without it."""
+def _by_state(captured: Captured, listed: Answered) -> Array:
+    """Whether the pod state has a say in the answer."""
     if not captured.generation.tiers:
-        return pl.lit(value=True)
-    return ~pl.col("reason").is_in(["admin-deny", "admin-allow", *_BY_ENTRY])
+        return np.ones(len(listed), bool)
+    return ~np.isin(listed.reason, [REASON_CODES[name] for name in _BY_ENTRY])
 
 
-def _settled_later(listed: pl.DataFrame, every: pl.DataFrame) -> pl.Series:
+def _settled_later(listed: Answered, every: Answered) -> Array:
     """Whether a later line of the same ends, protocol and port is as the maps say: then they changed in between."""
-    same = ["src", "dst", "protocol", "dport"]
-    later = every.filter(pl.col("explained")).group_by(same).agg(settled=pl.col("utc_ns").max())
-    rows = listed.join(later, on=same, how="left", maintain_order="left")
-    return rows.select(settled=(pl.col("settled") > pl.col("utc_ns")).fill_null(value=False)).to_series()
+    settled = every.side.rows(np.flatnonzero(every.explained & (every.side.utc_ns != NO_TIME)))
+    latest = extreme(_key(settled), settled.utc_ns, _key(listed.side), latest=True)
+    later: Array = (latest != NO_TIME) & (listed.side.utc_ns != NO_TIME) & (latest > listed.side.utc_ns)
+    return later
 
 
-def _tracked(captured: Captured, listed: pl.DataFrame) -> pl.Series:
-    """Whether the captured conntrack map holds the flow of a denied row."""
-    if not captured.tracks:
-        return pl.Series([False] * listed.height)
-    columns = {name: listed[name] for name in ("src", "dst", "sport", "dport")}
-    found = captured.tracked_flows({**columns, "protocol": listed["number"].fill_null(0)})
-    return pl.Series(found) & (listed["verdict"] == "DENY")
+def _key(side: FlowSide) -> tuple[Array, Array]:
+    return side.src.astype(np.int64) << 32 | side.dst, side.protocol.astype(np.int64) << 32 | side.dport
+
+
+def _tracked(captured: Captured, flows: FlowRows, listed: Answered) -> Array:
+    """Whether the captured conntrack map holds the flow of a denied line."""
+    tracked = np.zeros(len(listed), bool)
+    rows = np.flatnonzero(~listed.side.allowed)
+    if captured.tracks and len(rows):
+        tracked[rows] = captured.tracked_flows(packets(flows, listed.side.rows(rows), captured.family, 0))
+    return tracked

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from forensics.case import Case, Node
     from forensics.engine import Judged
-    from forensics.logstory import Event
+    from forensics.log_events import Event
 
 #: Events that tell a node's story by themselves -> how they read.
 _TOLD = {
@@ -30,9 +30,8 @@ def timeline(case: Case, judged: Judged) -> list[dict[str, Any]]:
     """Rows in time order, node by node where times are equal."""
     rows: list[tuple[int, int, dict[str, Any]]] = []
     for node in case.nodes:
-        for event in node.story.events:
-            if event.name in _TOLD:
-                rows.append(_row(node, event, event.name, _TOLD[event.name], None, len(rows)))
+        for event in node.story.events.named(*_TOLD):
+            rows.append(_row(node, event, event.name, _TOLD[event.name], None, len(rows)))
         rows += _writes(node, len(rows))
     rows.sort(key=lambda row: row[:2])
     kept = rows if len(rows) <= LIMIT else rows[: LIMIT // 2] + rows[-LIMIT // 2 :]

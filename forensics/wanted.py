@@ -78,6 +78,7 @@ class Wanted:
     def __init__(self, context: Context, direction: Direction) -> None:
         self.context, self.direction = context, direction
         self._intent = context.intent
+        self.family = context.intent.family
         self._generation = generation_of(self._intent.version).generation
         self._expected = self._intent.expected(direction, ideal=True)
 

@@ -22,8 +22,8 @@ def sniff(head: bytes, path: str) -> Score:
 
 
 def read(source: Source) -> Iterator[Item]:
-    """log_event records, FlowBatch of flow lines, problems, and the log_summary last."""
-    yield from LogReader(source, "agent", AGENT).read()
+    """log_event records (many: EventBatch), FlowBatch of flow lines, problems, and the log_summary last."""
+    yield from LogReader(source, "agent", AGENT, batches=True).read()
 
 
 FORMAT = Format(

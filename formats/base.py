@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from formats.log_time import zap_texts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -119,12 +121,63 @@ class FlowBatch:
     direction, tier (str or None).
     """
 
-    columns: dict[str, list[Any]]
-    spans: np.ndarray[Any, Any]  # ENTRY_SPAN_DTYPE[n]
+    columns: dict[str, Any]  # lists, or Columns of formats/columns.py
+    spans: Any  # ENTRY_SPAN_DTYPE[n], or LineSpans that read as such
     span: Span
 
+    def __len__(self) -> int:
+        return len(self.spans)
 
-Item = Record | MapDump | FlowBatch | Problem
+
+class Said(NamedTuple):
+    """What a log line is, apart from its time and place: its level, its event's slug, its message, the event's fields,
+    and the keys that its record has more than once."""
+
+    level: str | None
+    event: str
+    message: str
+    fields: dict[str, Any]
+    twice: tuple[str, ...] = ()
+
+
+def log_event(log: str, ts: str | None, utc_ns: int | None, said: Said, span: Span) -> Record:
+    """The log_event record of a line."""
+    data = {
+        "log": log,
+        "ts": ts,
+        "utc_ns": utc_ns,
+        "level": said.level,
+        "event": said.event,
+        "msg": said.message,
+        **said.fields,
+    }
+    if said.twice:
+        data["duplicate_keys"] = list(said.twice)
+    return Record("log_event", data, span)
+
+
+@dataclass(slots=True, repr=False)
+class EventBatch:
+    """Events of a log, columnar: row i is said[codes[i]] at utc_ns[i] (int64, whole milliseconds), in file order."""
+
+    log: str
+    said: list[Said]
+    codes: np.ndarray[Any, Any]
+    utc_ns: np.ndarray[Any, Any]
+    spans: Any  # LineSpans
+    span: Span
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def record(self, row: int) -> Record:
+        """The log_event record of a row, as a reader gives it out by itself."""
+        said = self.said[int(self.codes[row])]
+        nanos, where = int(self.utc_ns[row]), self.spans[row]
+        return log_event(self.log, zap_texts(self.utc_ns[row : row + 1])[0], nanos, said, Span(*where.tolist()))
+
+
+Item = Record | MapDump | FlowBatch | EventBatch | Problem
 
 
 @dataclass(frozen=True, slots=True)

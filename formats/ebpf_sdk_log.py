@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from formats import log_scan
 from formats.base import Format, Record, Score
 from formats.log_catalogue_node import SDK, SDK_NOISE
 from formats.log_kind import score_of
@@ -74,9 +73,9 @@ class _SdkReader(LogReader):
         """Whether a caller of the agent's stands between the held start (or the block's) and `stop`, a file offset."""
         if self._start is None:
             return False
-        buffer, offset = self.block
-        start = log_scan.PAD + max(0, self._start.span.start - offset)
-        return any(buffer.find(caller, start, log_scan.PAD + stop - offset) >= 0 for caller in _AGENT_CALLERS)
+        data, offset = self.block
+        start = max(0, self._start.span.start - offset)
+        return any(data.find(caller, start, stop - offset) >= 0 for caller in _AGENT_CALLERS)
 
     def _settle(self, run: str) -> None:
         held, self._start = self._start, None

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from formats.base import ENTRY_SPAN_DTYPE, FlowBatch, Span
+from formats.columns import LineSpans, joined
 from formats.log_time import utc_ns
 
 #: Columns of a FlowBatch, in this order; `utc_ns` stands beside the time as logged.
 COLUMNS = ("ts", "utc_ns", "src", "sport", "dst", "dport", "protocol", "verdict", "direction", "tier")
 #: Rows of a batch.
-BATCH_ROWS = 65_536
+BATCH_ROWS = 524_288
 
 #: A flow message with its values in it (v1.2.2 and later), IPv4 and IPv6 punctuation. Groups: COLUMNS from src on.
 FLOW_MESSAGE = re.compile(
@@ -76,46 +77,45 @@ class FlowRows:
 
     def __init__(self, *further: str) -> None:
         self._names = (*COLUMNS, *further)
-        self._columns: dict[str, list[Any]] = {name: [] for name in self._names}
-        self._spans: list[np.ndarray[Any, Any]] = []
+        self._parts: list[dict[str, Any]] = []
+        self._spans: list[Any] = []
         self._rows: list[Row] = []
         self._row_spans: list[Span] = []
+        self.waiting = 0
         self.total = 0
 
     def add(self, row: Row, span: Span) -> None:
         """One row of the tolerant path."""
         self._rows.append(row)
         self._row_spans.append(span)
+        self.waiting += 1
         self.total += 1
 
-    def extend(self, columns: dict[str, list[Any]], spans: np.ndarray[Any, Any]) -> None:
-        """Rows of the clean path: lists by column name, and their spans."""
-        if not len(spans):
-            return
-        for name, values in columns.items():
-            self._columns[name].extend(values)
-        self._spans.append(spans)
+    def extend(self, columns: dict[str, Any], spans: LineSpans) -> None:
+        """Rows of the clean path: columns by name, and their spans."""
+        self._parts.append(columns)
+        self._spans.append(spans.rows)
+        self.waiting += len(spans)
         self.total += len(spans)
-
-    @property
-    def waiting(self) -> int:
-        """Rows not yet given out."""
-        return len(self._rows) + len(self._columns["ts"])
 
     def batch(self) -> FlowBatch | None:
         """All waiting rows in file order as one batch; None when there are none."""
         if not self.waiting:
             return None
-        spans = np.concatenate([*self._spans, np.array(self._row_spans, ENTRY_SPAN_DTYPE).reshape(-1)])
-        columns = self._columns
+        clean = LineSpans(np.concatenate(self._spans)) if self._spans else None
+        columns = {name: joined([part[name] for part in self._parts]) for name in self._names if self._parts}
+        spans: Any = clean
         if self._rows:
-            for name, values in zip(self._names, zip(*self._rows, strict=True), strict=True):
-                columns[name].extend(values)
-            order = np.argsort(spans["start"], kind="stable")
-            spans = spans[order]
-            columns = {name: [values[at] for at in order] for name, values in columns.items()}
+            spans = np.array(self._row_spans, ENTRY_SPAN_DTYPE).reshape(-1)
+            rows = dict(zip(self._names, map(list, zip(*self._rows, strict=True)), strict=True))
+            if clean is not None:
+                spans = np.concatenate([clean.whole(), spans])
+                order = np.argsort(spans["start"], kind="stable")
+                spans = spans[order]
+                both = {name: [*columns[name], *rows[name]] for name in self._names}
+                rows = {name: [values[at] for at in order] for name, values in both.items()}
+            columns = rows
         first, last = spans[0], spans[-1]
         whole = Span(int(first["start"]), int(last["end"]), int(first["first_line"]), int(last["last_line"]))
-        self._columns = {name: [] for name in self._names}
-        self._spans, self._rows, self._row_spans = [], [], []
+        self._parts, self._spans, self._rows, self._row_spans, self.waiting = [], [], [], [], 0
         return FlowBatch(columns, spans, whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from formats.base import Problem, Record, Span
+from formats.base import Problem, Record, Said, Span, log_event
 from formats.flow_text import FlowRows, fields_row, message_row
 from formats.log_events import Event, errno_of, flat
 from formats.log_time import ZAP_BYTES, utc_ns
@@ -36,8 +36,6 @@ class LogMaker:
         for known in events:
             for word in known.words:
                 self.index.setdefault(word, []).append(known)
-        #: Message as bytes -> slug ("" when it is no event), message, fields; of messages without further fields.
-        self.seen: dict[bytes, tuple[str, str, dict[str, Any]]] = {}
         self._minutes: dict[str, int] = {}
         self.out: list[Item] = []
         self._bad: list[Span] = []
@@ -67,35 +65,14 @@ class LogMaker:
             self._flow(entry, span)
             return
         matched = self.match(entry)
-        if not entry.pairs and entry.message.isascii():
-            self._remember(entry.message, matched)
         if matched is None and level in BAD_LEVELS and not entry.message.startswith(self._noise):
             matched = "error", _error_fields(entry)
         if matched is not None:
-            self.event(entry.ts, level, entry.message, matched, span, _twice(entry) if entry.pairs else None)
+            self.event(entry.ts, Said(level, matched[0], entry.message, matched[1], twice(entry)), span)
 
-    def event(
-        self,
-        ts: str | None,
-        level: str | None,
-        message: str,
-        matched: Matched,
-        span: Span,
-        twice: list[str] | None = None,
-    ) -> None:
-        """Gives out an event; `twice` are keys its record has more than once."""
-        data = {
-            "log": self.log,
-            "ts": ts,
-            "utc_ns": self._utc_ns(ts) if ts else None,
-            "level": level,
-            "event": matched[0],
-            "msg": message,
-            **matched[1],
-        }
-        if twice:
-            data["duplicate_keys"] = twice
-        record = self.made(Record("log_event", data, span))
+    def event(self, ts: str | None, said: Said, span: Span) -> None:
+        """Gives out an event."""
+        record = self.made(log_event(self.log, ts, self._utc_ns(ts) if ts else None, said, span))
         if record is not None:
             self.out.append(record)
 
@@ -137,12 +114,6 @@ class LogMaker:
         else:
             self.flows.add(row, span)
 
-    def _remember(self, message: str, matched: Matched | None) -> None:
-        if len(self.seen) > _REMEMBERED:
-            self.seen.clear()
-        slug, fields = matched if matched is not None else ("", {})
-        self.seen[message.encode()] = (slug, message, fields)
-
     def _utc_ns(self, ts: str) -> int | None:
         """utc_ns() that asks the calendar once a minute of log."""
         minute = self._minutes.get(ts[:17])
@@ -158,9 +129,10 @@ class LogMaker:
         return whole
 
 
-def _twice(entry: Entry) -> list[str]:
+def twice(entry: Entry) -> tuple[str, ...]:
+    """Keys that the record has more than once."""
     keys = [key for key, _ in entry.pairs]
-    return sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
+    return tuple(sorted({key for key in keys if keys.count(key) > 1})) if len(set(keys)) < len(keys) else ()
 
 
 def _error_fields(entry: Entry) -> dict[str, Any]:

@@ -1,54 +1,64 @@
-"""Reading a log: clean lines block by block, everything else a line at a time; the same items either way."""
+"""Reading a log: stretch by stretch, sorted into flow lines, lines of known texts, and lines to be read one by one; the
+same items as reading every line by itself."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formats import log_scan
-from formats.base import Record, Span
+from formats import log_pool, log_scan, log_stretch
+from formats.base import EventBatch, Record, Said, Span
+from formats.columns import Words
 from formats.flow_text import BATCH_ROWS, message_row
-from formats.log_line import CLEAN, clean_entry
-from formats.log_time import rotated_at
+from formats.log_line import clean_entry
+from formats.log_maker import twice
+from formats.log_stretch import FLOW, Dull
+from formats.log_time import rotated_at, zap_texts
 from formats.log_tolerant import TolerantLog
 from formats.source import LINE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from formats.base import Item
+    from formats.columns import LineSpans
     from formats.log_events import Event
-    from formats.log_line import Entry
-    from formats.log_scan import Ints
+    from formats.log_stretch import Stretch
     from formats.source import Source
 
-#: Bytes looked at together: about what a core's caches hold with the arrays made from it.
-BLOCK_BYTES = 1024 * 1024
-_DULL = 2000  # first words remembered; the agent has some hundred
-_EDGE = 16 * 1024  # of a block, where times and the encoder's generation are looked for
-_QUIET = {b"info": "info", b"debug": "debug", b"warn": "warn"}
-_FLOW = re.compile(
-    rb'\{"level":"(debug|info|warn|error|panic|fatal)","(?:ts|timestamp)":"([^"\\]*)"[^\x00-\x20]*'
-    rb',"msg":"(Flow Info:[^"\\]*)"\}'
-)
-_CONTROL = re.compile(rb"[\x00-\x20]")
-_TIME = re.compile(rb'"(?:ts|timestamp)"\s*:\s*"([^"\\]{10,40})"')
-_LOGGER = re.compile(rb'"logger":\s*"([^"\\]{1,80})"')
+Array = np.ndarray[Any, Any]
+#: Bytes of a log that are sorted together, by one process.
+STRETCH_BYTES = 8 * 1024 * 1024
+#: Events of a stretch from which on they are given out as a batch.
+EVENT_ROWS = 2048
 _LOGGERS = 40  # enough for all names there are
-_V104 = re.compile(
-    rb'",\s*"logger":\s*"(?:setup|controllers\.|ebpf-client|cp-util|rpc-handler|grpcLogger)|"msg":"version"'
-)
 
 
 class LogReader(TolerantLog):
     """Reads one log with its catalogue."""
 
-    def __init__(self, source: Source, log: str, events: tuple[Event, ...], noise: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        log: str,
+        events: tuple[Event, ...],
+        noise: tuple[str, ...] = (),
+        *,
+        batches: bool = False,
+    ) -> None:
+        """`batches`: many events may be given out as a batch. A reader with hooks of its own must see each of them."""
         super().__init__(log, events, noise, pure=_is_pure(source.head))
         self.source = source
-        self._scanner = log_scan.Scanner()
+        self.batches = batches
+        self._wanted = frozenset(self.index)
+        self._dull = Dull(self._wanted)
+        #: What the texts of each sorter say; None for those that are no event, with their level.
+        self._texts: dict[int, list[tuple[str, Said | None]]] = {}
+        #: The addresses of flow lines, and where those of each sorter are among them. The first is none.
+        self._addresses: dict[str, int] = {"": 0}
+        self._words: list[Any] = [""]
+        self._places: dict[int, Array] = {}
         self._lines = 0
         self._size = 0
         self._last_line = 0
@@ -56,21 +66,30 @@ class LogReader(TolerantLog):
         self._loggers: dict[str, None] = {}
         self._edge_first: str | None = None
         self._edge_last: str | None = None
-        #: The block whose lines are being read (its bytes from PAD on) and its offset: for subclasses.
-        self.block: tuple[bytearray, int] = (bytearray(), 0)
+        #: The stretch whose lines are being read, and its offset: for subclasses.
+        self.block: tuple[bytes, int] = (b"", 0)
 
     def read(self, *, tolerant_only: bool = False) -> Iterator[Item]:
-        """Records, flow batches and problems, in file order as far as batches allow, and the summary last."""
-        for buffer, size, offset in _blocks(self.source):
-            self._block(buffer, size, offset, tolerant_only)
-            yield from self._ready(BATCH_ROWS)
+        """Records, batches and problems, in file order as far as batches allow, and the summary last."""
+        if tolerant_only:
+            for data in _stretches(self.source):
+                self._one_by_one(data)
+                yield from self._ready(BATCH_ROWS)
+        else:
+            workers = None if self.batches else 1
+            for number, offset, data, stretch in log_pool.sorted_stretches(
+                _stretches(self.source), self._wanted, workers=workers
+            ):
+                self.block = (data, offset)
+                self._take(number, offset, stretch)
+                yield from self._ready(BATCH_ROWS)
         self.close()
         self.finish()
         yield from self._ready(1)
         yield self._summary()
 
     def block_done(self, size: int) -> None:
-        """For subclasses: all `size` bytes of the block have been read."""
+        """For subclasses: all `size` bytes of the stretch have been read."""
 
     def finish(self) -> None:
         """For subclasses: the log has ended."""
@@ -78,56 +97,130 @@ class LogReader(TolerantLog):
     def feed(self, raw: bytes, span: Span) -> None:
         """One line (without its line feed) of the log, or what a container runtime wrapped."""
         self._follow(span)
-        if (b"Flow Info:" in raw and self._flow_line(raw, span)) or self._quiet(raw):
+        if b"Flow Info:" in raw and self._flow_line(raw, span):
             return
+        level = self._dull.holds(raw) if raw else None
+        if level is not None:
+            self.close()
+            self.count(level)
+            return
+        self._loggers.update(dict.fromkeys(log_stretch.loggers(raw)))
         entry = clean_entry(raw)
         if entry is None:
             self.line(raw, span)
             return
         self.close()
         self.entry(entry, span)
-        self._learn(raw, entry)
+        self._dull.learn(raw, entry)
 
-    def _block(self, buffer: bytearray, size: int, offset: int, tolerant_only: bool) -> None:
-        first_line = self._lines + 1
-        block = self._scanner.scan(buffer, size, offset, first_line)
-        self._lines += len(block.starts)
-        self._size = offset + size
-        self.block = (buffer, offset)
-        self._edges(buffer, size)
-        if tolerant_only:
-            rows = np.arange(len(block.starts))
+    def _one_by_one(self, data: bytes) -> None:
+        """A stretch, every line by itself."""
+        offset, self._dull = self._size, Dull(self._wanted)
+        self.block = (data, offset)
+        start = 0
+        while start < len(data):
+            stop = data.find(b"\n", start)
+            stop = len(data) if stop < 0 else stop
+            self._lines += 1
+            self.feed(data[start:stop], Span(offset + start, offset + stop, self._lines, self._lines))
+            start = stop + 1
+        self._size += len(data)
+        self._learn(log_stretch.edges(data), len(data))
+        self.block_done(len(data))
+
+    def _take(self, number: int, offset: int, stretch: Stretch) -> None:
+        """A sorted stretch."""
+        texts = self._texts.setdefault(number, [])
+        del texts[stretch.text_base :]
+        texts += [(level, self._said(level, text)) for level, text in stretch.fresh]
+        for level, count in stretch.levels.items():
+            self.count(level, count)
+        places = self._addresses_of(number, stretch)
+        if len(stretch.flow_spans):
+            ends = {name: Words(places[stretch.flows[name].array], self._words) for name in ("src", "dst")}
+            self.flows.extend({**stretch.flows, **ends}, stretch.flow_spans.moved(offset, self._lines + 1))
+        spans, odd_spans = (
+            stretch.spans.moved(offset, self._lines + 1),
+            stretch.odd_spans.moved(offset, self._lines + 1),
+        )
+        self._lines += stretch.lines
+        self._size = offset + stretch.size
+        self._dull = Dull(self._wanted)
+        self._loggers.update(dict.fromkeys(stretch.loggers))
+        if self.batches and len(stretch.codes) >= EVENT_ROWS:
+            self._batch(stretch, texts, spans)
+            for raw, span in zip(stretch.odd, odd_spans, strict=True):
+                self.feed(raw, Span(*span.tolist()))
         else:
-            rows = np.flatnonzero(block.kinds == log_scan.LOOK)
-            self._letters(block.letters[block.kinds != log_scan.LOOK])
-            self.flows.extend(block.flows, block.spans)
-        starts, ends = block.starts[rows].tolist(), block.ends[rows].tolist()
-        pad = log_scan.PAD
-        for row, start, end in zip(rows.tolist(), starts, ends, strict=True):
-            span = Span(offset + start, offset + end, first_line + row, first_line + row)
-            if tolerant_only or not self._again(buffer, pad + start, pad + end, span):
-                self.feed(bytes(buffer[pad + start : pad + end]), span)
-        self.block_done(size)
+            self._interleaved(stretch, texts, spans, odd_spans)
+        self._learn(stretch.edges, stretch.size)
+        self.block_done(stretch.size)
 
-    def _again(self, buffer: bytearray, start: int, end: int, span: Span) -> bool:
-        """feed() for a clean line of a quiet level whose message was seen before."""
-        found = CLEAN.fullmatch(buffer, start, end)
-        if found is None:
-            return False
-        level, ts, _, message, rest = found.groups()
-        known = self.seen.get(message) if rest is None else None
-        if known is None or level not in _QUIET:
-            return False
-        self._follow(span)
-        if self.open:
+    def _addresses_of(self, number: int, stretch: Stretch) -> Array:
+        """Where the addresses of a sorter are among those of the whole log."""
+        places = self._places.get(number, np.zeros(1, np.int32))[: stretch.address_base]
+        fresh = [self._address(text) for text in stretch.addresses]
+        if len(fresh) or stretch.address_base == 1:
+            places = self._places[number] = np.concatenate([places, np.array(fresh, np.int32)])
+        return places
+
+    def _address(self, text: str) -> int:
+        code = self._addresses.setdefault(text, len(self._words))
+        if code == len(self._words):
+            self._words.append(text)
+        return code
+
+    def _batch(self, stretch: Stretch, texts: list[tuple[str, Said | None]], spans: LineSpans) -> None:
+        """The lines of known texts, those that are events as one batch."""
+        used, counts = np.unique(stretch.codes, return_counts=True)
+        for code, count in zip(used.tolist(), counts.tolist(), strict=True):
+            self.count(texts[code][0], count)
+        told = [code for code in used.tolist() if texts[code][1] is not None]
+        rank = np.full(int(used.max(initial=0)) + 1, -1, np.int32)
+        rank[told] = np.arange(len(told), dtype=np.int32)
+        codes = rank[stretch.codes]
+        rows = np.flatnonzero(codes >= 0)
+        if self.first_ts is None and len(stretch.utc_ns):
+            self.first_ts = zap_texts(stretch.utc_ns[:1])[0]
+        self.last_ts = zap_texts(stretch.utc_ns[-1:])[0]
+        if len(rows):
+            kept = spans[rows]
+            first, last = kept[0].tolist(), kept[-1].tolist()
+            whole = Span(first[0], last[1], first[2], last[3])
+            said = [each for code in told if (each := texts[code][1]) is not None]
+            self.emit(EventBatch(self.log, said, codes[rows], stretch.utc_ns[rows], kept, whole))
+
+    def _interleaved(
+        self, stretch: Stretch, texts: list[tuple[str, Said | None]], spans: LineSpans, odd_spans: LineSpans
+    ) -> None:
+        """Every line by itself, in order."""
+        known = [
+            (span, texts[code], when)
+            for span, code, when in zip(
+                spans.whole().tolist(), stretch.codes.tolist(), zap_texts(stretch.utc_ns), strict=True
+            )
+        ]
+        odd = [(span, raw, None) for span, raw in zip(odd_spans.whole().tolist(), stretch.odd, strict=True)]
+        for where, what, ts in sorted([*known, *odd], key=lambda row: row[0][0]):
+            span = Span(*where)
+            if isinstance(what, bytes):
+                self.feed(what, span)
+                continue
+            self._follow(span)
             self.close()
-        slug, text, fields = known
-        self.count(_QUIET[level])
-        when = ts.decode("utf-8", "replace")
-        self.first_ts, self.last_ts = self.first_ts or when, when
-        if slug:
-            self.event(when, _QUIET[level], text, (slug, fields), span)
-        return True
+            level, said = what
+            self.count(level)
+            self.first_ts, self.last_ts = self.first_ts or ts, ts
+            if said is not None:
+                self.event(ts, said, span)
+
+    def _said(self, level: str, text: bytes) -> Said | None:
+        """What a line of this text is, whatever its time."""
+        entry = clean_entry(b'{"level":"%s","ts":"%s' % (level.encode(), text))
+        matched = self.match(entry) if entry is not None else None
+        if entry is None or matched is None:
+            return None
+        return Said(level, matched[0], entry.message, matched[1], twice(entry))
 
     def _follow(self, span: Span) -> None:
         """Lines that were not fed lie between: what waited for its next line gets none."""
@@ -136,7 +229,7 @@ class LogReader(TolerantLog):
         self._last_line = span.last_line
 
     def _flow_line(self, raw: bytes, span: Span) -> bool:
-        found = _FLOW.fullmatch(raw)
+        found = FLOW.fullmatch(raw)
         row = message_row(found[2].decode("utf-8", "replace"), found[3].decode("utf-8", "replace")) if found else None
         if found is None or row is None:
             return False
@@ -145,59 +238,12 @@ class LogReader(TolerantLog):
         self.flows.add(row, span)
         return True
 
-    def _quiet(self, raw: bytes) -> bool:
-        """The scanner's SKIP, said again for one line: compact, of a quiet level, and of a first word known as dull."""
-        if not raw.startswith(b'{"level":"') or raw[-1] != ord("}") or len(raw) <= 24:
-            return False
-        blank = _CONTROL.search(raw)
-        if blank is None or int.from_bytes(raw[blank.start() - 8 : blank.start()], "little") not in self._scanner.dull:
-            return False
-        letter = chr(raw[10])
-        level = log_scan.LEVELS.get(letter, "")
-        if letter not in log_scan.QUIET or not raw.startswith(f':"{level}",'.encode()[:8], 8):
-            return False
-        self.close()
-        self.count(level)
-        return True
-
-    def _learn(self, raw: bytes, entry: Entry) -> None:
-        """A whole line was read whose message can be no event: lines with its first word are skipped from now on."""
-        word = entry.message.split(" ", 1)[0]
-        if (
-            word in self.index
-            or word == "Flow"
-            or entry.level not in _QUIET.values()
-            or len(self._scanner.dull) >= _DULL
-        ):
-            return
-        blank = _CONTROL.search(raw)
-        if blank is not None and raw[: blank.start()].endswith(b'"msg":"' + word.encode()):
-            self._scanner.dull.add(log_scan.word_key(word))
-
-    def _letters(self, letters: Ints) -> None:
-        for letter, number in zip(*np.unique(letters, return_counts=True), strict=True):
-            self.count(log_scan.LEVELS[chr(letter)], int(number))
-
-    def _edges(self, buffer: bytearray, size: int) -> None:
-        """First and last time and the encoder's generation, from the edges of the blocks."""
-        pad = log_scan.PAD
-        head = bytes(buffer[pad : pad + min(size, _EDGE)])
-        tail = head if size <= _EDGE else bytes(buffer[pad + size - _EDGE : pad + size])
-        if self._edge_first is None:
-            found = _TIME.search(head)
-            self._edge_first = found[1].decode("utf-8", "replace") if found else None
-        times = _TIME.findall(tail)
-        if times:
-            self._edge_last = times[-1].decode("utf-8", "replace")
-        if len(self._loggers) < _LOGGERS and buffer.find(b'"logger":', pad, pad + size) >= 0:
-            for name in dict.fromkeys(_LOGGER.findall(buffer, pad, pad + size)):
-                self._loggers[name.decode("utf-8", "replace")] = None
-        if b'"timestamp":"' in tail:
-            self._encoder = "v1.0.1"
-        elif _V104.search(tail):
-            self._encoder = "v1.0.4"
-        elif b'"ts":"' in tail and b'"caller":"' in tail and (self._encoder is None or size > _EDGE):
-            self._encoder = "v1.2.2"
+    def _learn(self, edges: log_stretch.Edges, size: int) -> None:
+        self._edge_first = self._edge_first or edges.first
+        self._edge_last = edges.last or self._edge_last
+        # The newest form looks like a short piece of the older ones: it takes more than a few lines to change the mind.
+        if edges.encoder != "v1.2.2" or self._encoder is None or size > log_stretch.EDGE:
+            self._encoder = edges.encoder or self._encoder
 
     def _ready(self, rows: int) -> Iterator[Item]:
         out, self.out = self.out, []
@@ -224,16 +270,18 @@ class LogReader(TolerantLog):
         return Record("log_summary", data, Span(self._size, self._size, last, last))
 
 
-def diagnostic_lines(source: Source, events: tuple[Event, ...]) -> Iterator[Ints]:
-    """The places (ENTRY_SPAN_DTYPE) of all lines that may be an event, block by block, without reading them.
+def diagnostic_lines(source: Source, events: tuple[Event, ...]) -> Iterator[LineSpans]:
+    """The places of all lines that may be an event, stretch by stretch, without reading them.
 
     Lines of the catalogue's first words, of level error and worse, and lines that are not as the encoder writes them.
     """
     keys = np.array(sorted({log_scan.word_key(word) for event in events for word in event.words}), np.uint64)
-    lines = 0
-    for buffer, size, offset in _blocks(source):
-        spans, count = log_scan.search(buffer, size, offset, lines + 1, keys)
+    offset = lines = 0
+    pad = bytes(log_scan.PAD)
+    for data in _stretches(source):
+        spans, count = log_scan.search(b"".join((pad, data, pad)), len(data), offset, lines + 1, keys)
         lines += count
+        offset += len(data)
         yield spans
 
 
@@ -244,25 +292,33 @@ def _is_pure(head: bytes) -> bool:
     return logged * 5 >= len(seen) * 4 and logged > 3
 
 
-def _blocks(source: Source) -> Iterator[tuple[bytearray, int, int]]:
-    """(buffer, size, offset): whole lines in buffer[PAD : PAD + size]; the buffer is used again and again."""
-    pad = log_scan.PAD
-    buffer = bytearray(2 * pad + BLOCK_BYTES + LINE_BYTES)
-    held = offset = 0
+def _stretches(source: Source) -> Iterator[bytes]:
+    """Whole lines, up to STRETCH_BYTES together. A line longer than any log has is read in parts, as so many lines.
+
+    Where a stretch ends depends on the content alone.
+    """
+    least = max(STRETCH_BYTES, LINE_BYTES)
+    parts: list[bytes] = []
+    size = 0
     for chunk in source.chunks():
-        view = memoryview(chunk)
-        for at in range(0, len(chunk), BLOCK_BYTES):
-            piece = view[at : at + BLOCK_BYTES]
-            buffer[pad + held : pad + held + len(piece)] = piece
-            held += len(piece)
-            size = buffer.rfind(b"\n", pad, pad + held) + 1 - pad
-            if size <= 0:
-                if held < LINE_BYTES:
-                    continue
-                size = held  # a line longer than any log has: it is read in parts, as so many lines
-            yield buffer, size, offset
-            buffer[pad : pad + held - size] = buffer[pad + size : pad + held]
-            held -= size
-            offset += size
-    if held:
-        yield buffer, held, offset
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= 2 * least:
+            rest = yield from _cut(b"".join(parts), least)
+            parts, size = [rest], len(rest)
+    rest = yield from _cut(b"".join(parts), 1)
+    assert not rest
+
+
+def _cut(data: bytes, least: int) -> Generator[bytes, None, bytes]:
+    """Stretches, as long as `least` bytes are left; returns what is left."""
+    at = 0
+    while len(data) - at >= least:
+        stop = at + STRETCH_BYTES
+        cut = len(data) if stop >= len(data) else data.rfind(b"\n", at, stop) + 1
+        if not cut:
+            far = min(at + max(STRETCH_BYTES, LINE_BYTES), len(data))
+            cut = data.find(b"\n", stop, far) + 1 or far
+        yield data[at:cut]
+        at = cut
+    return data[at:]

@@ -10,13 +10,12 @@ message, so the eight bytes before a line's first blank name the message's first
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from formats.base import ENTRY_SPAN_DTYPE
-from formats.flow_text import restored
+from formats.columns import Column, LineSpans, Words, ZapTimes
+from formats.log_addresses import NONE, Addresses
 from formats.log_time import ZAP_BYTES, zap_times
 
 Ints = np.ndarray[Any, Any]
@@ -31,22 +30,23 @@ LEVELS = {"d": "debug", "i": "info", "w": "warn", "e": "error", "p": "panic", "f
 QUIET = "diw"
 
 _WITHOUT_TIER, _WITH_TIER = 19, 21  # blanks of a flow line
-_LONGEST = 40  # IPv6 needs up to 39 characters; 45 with an IPv4 tail, which is not clean
-_ADDRESS = re.compile(rb"[0-9a-fA-F.:]{1,39}")
 
 
 class Block(NamedTuple):
     """A classified block: [start, end) of each line without its line feed, SKIP, LOOK or FLOW, and level letters.
 
-    Positions count from the first byte of the block. `flows` and `spans` are the rows of the FLOW lines.
+    Positions count from the first byte of the block. `behind` is the place behind the time of each compact line of a
+    quiet level with a clean time (utc_ns), -1 of all others. `flows` and `spans` are the rows of the FLOW lines.
     """
 
     starts: Ints
     ends: Ints
     kinds: Ints
     letters: Ints
-    flows: dict[str, list[Any]]
-    spans: Ints
+    behind: Ints
+    utc_ns: Ints
+    flows: dict[str, Column]
+    spans: LineSpans
 
 
 def _word(text: bytes) -> np.uint64:
@@ -63,6 +63,7 @@ _LEVEL_HEAD = _word(b'{"level"')
 _MSG_HEAD = _word(b',"msg":"')
 _FLOW_WORD = _word(b'g":"Flow')
 _TS_HEAD = _word(b',"ts":"')
+_OLD_HEAD, _OLD_TAIL = _word(b',"timest'), _word(b'stamp":"')
 # `:"info",` fits eight bytes; `:"debug"` is cut after its quote.
 _LEVEL_WORDS = np.array([_word(f':"{name}",'[:8].encode()) for name in LEVELS.values()], np.uint64)
 _LONG_LEVELS = np.array([ord(letter) for letter in "depf"], np.uint8)  # five letters; info and warn have four
@@ -76,7 +77,8 @@ class _Vocabulary:
 
     def __init__(self, *words: str) -> None:
         order = sorted(words, key=lambda word: int(_word(word.encode()[:8])))
-        self.words = np.array([*order, None], object)
+        #: The last one is for rows without a word.
+        self.words: list[Any] = [*order, None]
         self.heads = np.array([_word(word.encode()[:8]) for word in order], np.uint64)
         self.sizes = np.array([len(word) for word in order])
         self.tails = np.array([_word(word.encode()[-8:]) for word in order], np.uint64)
@@ -119,7 +121,7 @@ class _Lines(NamedTuple):
     flow: Ints
 
 
-def _lines(buffer: bytes | bytearray, size: int) -> _Lines:
+def _lines(buffer: bytes | bytearray | memoryview, size: int) -> _Lines:
     octets: Ints = np.frombuffer(buffer, np.uint8)[: size + 2 * PAD]
     loads: Ints = np.ndarray((size + 2 * PAD - 7,), "<u8", buffer, 0, (1,))
     marks = np.flatnonzero(octets[PAD : PAD + size] <= ord(" ")) + PAD
@@ -144,14 +146,28 @@ def _lines(buffer: bytes | bytearray, size: int) -> _Lines:
     return _Lines(octets, loads, marks, starts, ends, first, count, letters, word, quiet, flow)
 
 
-def _spans(lines: _Lines, rows: Ints, offset: int, first_line: int) -> Ints:
-    spans = np.empty(len(rows), ENTRY_SPAN_DTYPE)
-    spans["start"], spans["end"] = lines.starts[rows] + (offset - PAD), lines.ends[rows] + (offset - PAD)
-    spans["first_line"] = spans["last_line"] = rows + first_line
-    return spans
+def _spans(lines: _Lines, rows: Ints, offset: int, first_line: int) -> LineSpans:
+    return LineSpans.made(lines.starts[rows] + (offset - PAD), lines.ends[rows] + (offset - PAD), rows + first_line)
 
 
-def search(buffer: bytes | bytearray, size: int, offset: int, first_line: int, keys: Ints) -> tuple[Ints, int]:
+def _behind_time(lines: _Lines, rows: Ints) -> tuple[Ints, Ints]:
+    """Block.behind and Block.utc_ns, of these lines."""
+    behind, utc_ns = np.full(len(lines.starts), -1), np.zeros(len(lines.starts), np.int64)
+    loads = lines.loads
+    when = lines.starts[rows] + np.where(np.isin(lines.letters[rows], _LONG_LEVELS), 23, 22)
+    old = (loads[when - 7] == _OLD_HEAD) & (loads[when - 1] == _OLD_TAIL)
+    good = old | ((loads[when - 7] & _MASKS[7]) == _TS_HEAD)
+    when = np.minimum(when + 7 * old, lines.ends[rows])
+    nanos, fine = zap_times(loads, when)
+    after = when + ZAP_BYTES
+    good &= fine & (after < lines.ends[rows]) & (lines.octets[np.minimum(after, lines.ends[rows])] == ord('"'))
+    behind[rows[good]], utc_ns[rows[good]] = after[good] - PAD, nanos[good]
+    return behind, utc_ns
+
+
+def search(
+    buffer: bytes | bytearray | memoryview, size: int, offset: int, first_line: int, keys: Ints
+) -> tuple[LineSpans, int]:
     """Spans of the lines worth a look, and how many lines there are: word in `keys`, a bad level, or not clean.
 
     The block is given as to Scanner.scan; flow lines are left out.
@@ -165,18 +181,19 @@ class Scanner:
     """Classifies the blocks of one log."""
 
     def __init__(self) -> None:
-        #: First words (as word_key gives them) of messages that were found to be of no interest: SKIP at quiet levels.
-        self.dull: set[int] = set()
-        self._names = _Names()
+        self.addresses = Addresses()
 
-    def scan(self, buffer: bytes | bytearray, size: int, offset: int, first_line: int) -> Block:
+    def scan(
+        self, buffer: bytes | bytearray | memoryview, size: int, offset: int, first_line: int, dull: set[int]
+    ) -> Block:
         """Classify the lines in buffer[PAD : PAD + size], which begin at a line start; the last may lack its end.
 
         PAD readable bytes stand before and behind. offset and first_line say where the block stands in its artifact.
+        dull: first words (as word_key gives them) of messages of no interest: SKIP at quiet levels.
         """
         lines = _lines(buffer, size)
-        dull = np.fromiter(self.dull, np.uint64, len(self.dull))
-        quiet = lines.quiet & np.isin(lines.word, dull, kind="sort")
+        words = np.fromiter(dull, np.uint64, len(dull))
+        quiet = lines.quiet & np.isin(lines.word, words, kind="sort")
         kinds = np.where(quiet, SKIP, LOOK).astype(np.int8)
         rows = np.flatnonzero(lines.flow)
         b = lines.marks[lines.first[rows] + np.arange(_WITH_TIER)[:, None]]
@@ -185,11 +202,12 @@ class Scanner:
         rows = rows[kept]
         kinds[rows] = FLOW
         spans = _spans(lines, rows, offset, first_line)
-        return Block(lines.starts - PAD, lines.ends - PAD, kinds, lines.letters, columns, spans)
+        behind, nanos = _behind_time(lines, np.flatnonzero(lines.quiet & (kinds == LOOK)))
+        return Block(lines.starts - PAD, lines.ends - PAD, kinds, lines.letters, behind, nanos, columns, spans)
 
     def _flows(
         self, octets: Ints, loads: Ints, starts: Ints, ends: Ints, b: Ints, tiered: Ints
-    ) -> tuple[Ints, dict[str, list[Any]]]:
+    ) -> tuple[Ints, dict[str, Column]]:
         """Which of these lines are clean flow lines (their numbers), and the columns of those."""
         colon = octets[b[14] - 1] == ord(":")  # IPv6 lines print `Proto:`, `Verdict:`, `Direction:`, `Tier:`
         comma = tiered & ~colon  # and IPv4 ones a comma before ` Tier`
@@ -213,28 +231,33 @@ class Scanner:
         good &= fine
         tier, fine = _TIERS.find(loads, tier_at, stop - tier_at)
         good &= fine | ~tiered
-        tier[~tiered] = -1
         sport, fine = _port(loads, b[6] + 1, b[7])
         good &= fine
         dport, fine = _port(loads, b[12] + 1, b[13])
         kept = np.flatnonzero(good & fine)
-        src = self._names.of(loads, b[3][kept] + 1, b[4][kept])
-        dst = self._names.of(loads, b[9][kept] + 1, b[10][kept])
-        if "" in src or "" in dst:
-            named = [at for at, pair in enumerate(zip(src, dst, strict=True)) if all(pair)]
-            kept, src, dst = kept[named], [src[at] for at in named], [dst[at] for at in named]
+        src = self.addresses.of(loads, b[3][kept] + 1, b[4][kept])
+        dst = self.addresses.of(loads, b[9][kept] + 1, b[10][kept])
+        named = (src.array != NONE) & (dst.array != NONE)
+        if not named.all():
+            kept, src, dst = kept[named], Words(src.array[named], src.words), Words(dst.array[named], dst.words)
+        nanos, tier = nanos[kept], np.where(tiered, tier, len(_TIERS.words) - 1)
         return kept, {
-            "ts": _times(loads, when[kept]),
-            "utc_ns": nanos[kept].tolist(),
+            "ts": ZapTimes(nanos),
+            "utc_ns": Column(nanos),
             "src": src,
-            "sport": sport[kept].tolist(),
+            "sport": Column(_narrow(sport[kept])),
             "dst": dst,
-            "dport": dport[kept].tolist(),
-            "protocol": _PROTOCOLS.words[protocol[kept]].tolist(),
-            "verdict": _VERDICTS.words[verdict[kept]].tolist(),
-            "direction": _DIRECTIONS.words[direction[kept]].tolist(),
-            "tier": _TIERS.words[tier[kept]].tolist(),
+            "dport": Column(_narrow(dport[kept])),
+            "protocol": Words(protocol[kept].astype(np.uint8), _PROTOCOLS.words),
+            "verdict": Words(verdict[kept].astype(np.uint8), _VERDICTS.words),
+            "direction": Words(direction[kept].astype(np.uint8), _DIRECTIONS.words),
+            "tier": Words(tier[kept].astype(np.uint8), _TIERS.words),
         }
+
+
+def _narrow(ports: Ints) -> Ints:
+    """Ports in two bytes, where all of them can be ports."""
+    return ports.astype(np.uint16 if ports.max(initial=0) <= 0xFFFF else np.int32)
 
 
 def _literals(loads: Ints, b: Ints) -> Ints:
@@ -270,38 +293,3 @@ def _port(loads: Ints, at: Ints, stop: Ints) -> tuple[Ints, Ints]:
     digits = (digits * np.uint64(100) + (digits >> np.uint64(16))) & _QUADS
     digits = (digits * np.uint64(10_000) + (digits >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
     return digits.astype(np.int64), good
-
-
-def _times(loads: Ints, at: Ints) -> list[str]:
-    """The times of 24 bytes at these positions, as logged."""
-    table = np.empty((len(at), 4), np.uint64)
-    for word in range(3):
-        table[:, word] = loads[at + 8 * word]
-    lines = table.view(np.uint8)[:, : ZAP_BYTES + 1]
-    lines[:, ZAP_BYTES] = ord("\n")
-    return lines.tobytes().decode("ascii").splitlines()
-
-
-class _Names(dict[bytes, str]):
-    """Addresses as text with vanished octets restored, "" for what is no address; one object per address, bounded."""
-
-    _LIMIT = 200_000
-
-    def __missing__(self, key: bytes) -> str:
-        if len(self) > self._LIMIT:
-            self.clear()
-        text = restored(key.decode("ascii")) if _ADDRESS.fullmatch(key) else ""
-        self[key] = text
-        return text
-
-    def of(self, loads: Ints, at: Ints, stop: Ints) -> list[str]:
-        """The addresses between the positions; "" where there is none."""
-        size = stop - at
-        words = int(np.clip(size.max(initial=1), 1, _LONGEST) + 7) // 8
-        table = np.empty((len(at), words), np.uint64)
-        for word in range(words):
-            table[:, word] = loads[at + 8 * word] & _MASKS[np.minimum(np.maximum(size - 8 * word, 0), 8)]
-        keys = table.view(f"S{8 * words}").ravel().tolist()
-        if words * 8 >= _LONGEST:
-            keys = [key if fits else b"" for key, fits in zip(keys, (size < _LONGEST).tolist(), strict=True)]
-        return list(map(self.__getitem__, keys))

@@ -105,6 +105,12 @@ def zap_times(
     return base + second * _SECOND + millis * 1_000_000, good
 
 
+def zap_texts(nanos: np.ndarray[Any, Any]) -> list[str]:
+    """The 24 characters that the encoder writes for each UTC time (int64[n], whole milliseconds)."""
+    texts: list[str] = np.datetime_as_string((nanos // 1_000_000).astype("datetime64[ms]"), timezone="UTC").tolist()
+    return texts
+
+
 def _byte(word: np.ndarray[Any, Any], place: int) -> np.ndarray[Any, Any]:
     return ((word >> np.uint64(8 * place)) & np.uint64(255)).astype(np.int64)
 

@@ -15,7 +15,7 @@ from programs import ANY, PEER, POD, RESERVED, SCTP, TCP, UDP, cluster, key4, na
 from forensics.datapath import Datapath, Packet
 from forensics.flow_table import FlowTable, _hash, padded
 from forensics.packet_columns import packet_columns
-from forensics.prefix_ranges import RangeTable, ranges_of
+from forensics.prefix_ranges import RangeTable, ranges4, ranges_of
 from formats.layouts import CONNTRACK_KEY_DTYPES
 
 DRIVERS = {
@@ -257,13 +257,27 @@ class TestTables:
     @settings(deadline=None)
     @given(st.lists(keys(ADDRESS4, 32), max_size=12), st.lists(keys(ADDRESS4, 32), max_size=12), st.lists(ADDRESS4))
     def test_ranges_find_the_longest_prefix(self, first, second, addresses) -> None:
-        table = RangeTable([ranges_of(first, 4), ranges_of(second, 4)], 4)
+        table = RangeTable([first, second], 4)
         numbers = [int.from_bytes(address, "big") for address in [*addresses, b"\0\0\0\0", b"\xff\xff\xff\xff"]]
 
         found = table.find((np.array(numbers, dtype=np.uint32),))
 
         for rows, mine in zip(table.rows, (first, second), strict=True):
             assert [_longest(mine, number) for number in numbers] == rows[found].tolist()
+
+    @settings(deadline=None)
+    @given(st.lists(keys(ADDRESS4, 34), max_size=14), st.lists(st.binary(max_size=9), max_size=2))
+    def test_ranges_in_arrays_are_those_of_one_by_one(self, good, bad) -> None:
+        mixed = [*good[:3], *bad, *good[3:]]
+
+        expected = ranges_of(mixed, 4)
+        firsts, rows = ranges4(mixed)
+
+        merged, before = {}, None
+        for first, row in sorted(expected.items()):
+            if row != before:
+                merged[first] = before = row
+        assert merged == dict(zip(firsts.tolist(), rows.tolist(), strict=True))
 
     def test_keys_with_one_hash_are_told_apart_by_their_bytes(self) -> None:
         # Both words zero hash alike whatever the multiplier when the second word undoes the first: h(a, mix(a)) = 0.

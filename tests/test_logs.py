@@ -116,7 +116,7 @@ def test_current_flow_lines_take_the_clean_path(row: dict, tier: bool, level: st
     text = (flow("v1.2.2", row, tier=tier, level=level) + "\n").encode()
     buffer = bytes(log_scan.PAD) + text + bytes(log_scan.PAD)
 
-    block = log_scan.Scanner().scan(buffer, len(text), 0, 1)
+    block = log_scan.Scanner().scan(buffer, len(text), 0, 1, set())
 
     assert block.kinds.tolist() == [log_scan.FLOW]
 

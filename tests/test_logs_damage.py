@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from unittest import mock
 
 import numpy as np
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 from log_items import ROW, ROW6, events, flows, items, problems, summary
 from render_logs import TS, flow, line
 
-from formats import log_reader
+from formats import log_pool, log_reader, log_stretch
 from formats.agent_log import FORMAT as AGENT_LOG
-from formats.base import FlowBatch, Problem, Record
+from formats.base import EventBatch, FlowBatch, Problem, Record
 from formats.cri_log import FORMAT as CRI_LOG
 from formats.ebpf_sdk_log import FORMAT as SDK_LOG
 from formats.flow_lines import FORMAT as FLOW_LINES
@@ -279,10 +280,13 @@ LINES = [
 ]
 
 
-def _plain(text: bytes, *, tolerant_only: bool) -> tuple[list, list, dict]:
-    reader = log_reader.LogReader(Source("network-policy-agent.log", text), "agent", AGENT)
+def _plain(text: bytes, *, tolerant_only: bool, batches: bool = False) -> tuple[list, list, dict]:
+    reader = log_reader.LogReader(Source("network-policy-agent.log", text), "agent", AGENT, batches=batches)
     rows, bad, last = [], [], {}
+    given = []
     for item in reader.read(tolerant_only=tolerant_only):
+        given += [item.record(row) for row in range(len(item.codes))] if isinstance(item, EventBatch) else [item]
+    for item in given:
         if isinstance(item, FlowBatch):
             columns = [item.columns[name] for name in sorted(item.columns)]
             rows += [
@@ -325,17 +329,60 @@ def damaged_logs(draw: st.DrawFn) -> bytes:
 
 
 @settings(max_examples=800, deadline=None)
-@given(damaged_logs(), st.sampled_from([250, 1000, log_reader.BLOCK_BYTES]))
-def test_clean_and_tolerant_path_give_the_same(text: bytes, block: int) -> None:
-    with mock.patch.object(log_reader, "BLOCK_BYTES", block):
-        assert _plain(text, tolerant_only=True) == _plain(text, tolerant_only=False)
+@given(damaged_logs(), st.sampled_from([400, 1000, 100_000]), st.sampled_from([250, 100_000]), st.booleans())
+def test_clean_and_tolerant_path_give_the_same(text: bytes, stretch: int, block: int, batches: bool) -> None:
+    with (
+        mock.patch.object(log_reader, "STRETCH_BYTES", stretch),
+        mock.patch.object(log_stretch, "BLOCK_BYTES", block),
+        mock.patch.object(log_reader, "EVENT_ROWS", 1),
+    ):
+        expected = _plain(text, tolerant_only=True)
+        actual = _plain(text, tolerant_only=False, batches=batches)
+
+    assert expected == actual
+
+
+def test_helpers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ("\n".join(LINES * 60) + "\n").encode()
+    monkeypatch.setattr(log_reader, "STRETCH_BYTES", 2000)
+    monkeypatch.setattr(log_reader, "LINE_BYTES", 2000)
+    monkeypatch.setattr(log_reader, "EVENT_ROWS", 1)
+    alone = _plain(text, tolerant_only=False, batches=True)
+    started = []
+    monkeypatch.setattr(log_pool, "LONG_BYTES", 4000)
+    monkeypatch.setattr(log_pool.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(
+        log_pool.subprocess,
+        "Popen",
+        lambda *args, popen=subprocess.Popen, **rest: started.append(1) or popen(*args, **rest),
+    )
+
+    helped = _plain(text, tolerant_only=False, batches=True)
+
+    assert len(started) == 2
+    assert alone == helped
+
+
+def test_a_helper_that_fails_costs_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ("\n".join(LINES * 60) + "\n").encode()
+    monkeypatch.setattr(log_reader, "STRETCH_BYTES", 2000)
+    monkeypatch.setattr(log_reader, "LINE_BYTES", 2000)
+    alone = _plain(text, tolerant_only=False, batches=True)
+    monkeypatch.setattr(log_pool, "LONG_BYTES", 4000)
+    monkeypatch.setattr(log_pool.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(log_pool.sys, "executable", "/bin/false")
+
+    helped = _plain(text, tolerant_only=False, batches=True)
+
+    assert alone == helped
 
 
 def test_blocks_do_not_change_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     text = ("\n".join(LINES * 30) + "\n").encode()
     whole = _plain(text, tolerant_only=False)
 
-    monkeypatch.setattr(log_reader, "BLOCK_BYTES", 700)
+    monkeypatch.setattr(log_reader, "STRETCH_BYTES", 700)
+    monkeypatch.setattr(log_stretch, "BLOCK_BYTES", 300)
     pieces = _plain(text, tolerant_only=False)
 
     assert whole[:2] == pieces[:2]
@@ -345,7 +392,7 @@ def test_blocks_do_not_change_what_is_read(monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_event_stands_on_a_diagnostic_line() -> None:
     text = ("\n".join(LINES * 3) + "\n").encode()
 
-    found = np.concatenate(list(log_reader.diagnostic_lines(Source("a.log", text), AGENT)))
+    found = np.concatenate([part.whole() for part in log_reader.diagnostic_lines(Source("a.log", text), AGENT)])
     read = [item for item in items(AGENT_LOG, text) if isinstance(item, Record) and item.kind == "log_event"]
 
     assert {item.span.start for item in read} <= set(found["start"].tolist())
@@ -379,4 +426,4 @@ def test_flow_batches_stay_small() -> None:
 def test_hostile_text_neither_raises_nor_takes_long(form, text: bytes) -> None:
     got = list(form.read(Source("x.log", text)))
 
-    assert all(isinstance(item, Record | FlowBatch | Problem) for item in got)
+    assert all(isinstance(item, Record | FlowBatch | EventBatch | Problem) for item in got)

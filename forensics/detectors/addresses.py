@@ -88,9 +88,10 @@ def _unselected(context: Context, missing: list[Missing], why: str) -> Answer:
 
 def _never_selected(context: Context) -> bool:
     """The log shows how the identifier got its default state, and no policy that found a pod of it since."""
-    mine = [event for event in context.node.story.events if event.get("pod_identifier") == context.pod.identifier]
-    defaulted = any(event.name == "default-state" for event in mine)
-    return defaulted and not any(event.name in ("matching-pod", "policies-for-identifier") for event in mine)
+    named, me = context.node.story.events.named, context.pod.identifier
+    defaulted = any(event.get("pod_identifier") == me for event in named("default-state"))
+    found = named("matching-pod", "policies-for-identifier")
+    return defaulted and not any(event.get("pod_identifier") == me for event in found)
 
 
 def direction_of(state: MapState) -> Direction:

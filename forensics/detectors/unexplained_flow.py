@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from forensics import collect
 from forensics.detectors.base import Detector
+from forensics.evidence import cite
 from forensics.finding import Answer, Finding, cannot_tell, clean, found, not_applicable
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from forensics.context import Context
     from forensics.flow_rows import FlowRows
     from forensics.policy_rules import Direction
@@ -37,7 +36,7 @@ def run(context: Context) -> Answer:
         return cannot_tell("no pod of it on this node is known by address", collect.PODS)
     flows = context.neighbours.flows
     replays = [replay(context, flows, direction) for direction in _DIRECTIONS]
-    findings = [_finding(context, flows, each) for each in replays if each.rows.height]
+    findings = [_finding(context, flows, each) for each in replays if len(each)]
     if findings:
         return found(findings)
     missing = dict.fromkeys(need for each in replays for need in each.missing)
@@ -74,9 +73,10 @@ def _finding(context: Context, flows: FlowRows, replay: Replay) -> Finding:
 
     counts = replay.counts
     corrupt, unknown = counts.get(CORRUPTION, 0), counts.get(UNKNOWN, 0)
-    rows = _worst_first(replay.rows)
+    order = replay.worst_first.tolist()
+    shown = [replay.line(row) for row in order[:LISTED]]
     name = f"{context.pod.identifier} {replay.direction}"
-    listed = replay.rows.height
+    listed = len(replay)
     lines = "1 flow line" if listed == 1 else f"{listed} flow lines"
     told = "; ".join(f"{count} {reason} ({REASONS[reason]})" for reason, count in _in_order(counts, REASONS))
     result = Finding(
@@ -94,7 +94,7 @@ def _finding(context: Context, flows: FlowRows, replay: Replay) -> Finding:
             "Every logged flow is held against the answer of the tc program over the captured maps. "
             "A line that differs was written under other maps, or something changed the maps without the log."
         ),
-        impact=_impact(rows, corrupt),
+        impact=_impact(replay, order, corrupt),
         remedy=_remedy(context, corrupt, unknown),
         references=[],
         alternatives=[
@@ -114,16 +114,14 @@ def _finding(context: Context, flows: FlowRows, replay: Replay) -> Finding:
                 {"class": kind, "meaning": CLASSES[kind], "lines": count}
                 for kind, count in _in_order(replay.denied, CLASSES)
             ],
-            "flows": [_flow(flows, row) for row in rows.head(LISTED).iter_rows(named=True)],
+            "flows": [_flow(flows, row) for row in shown],
         },
     )
-    for row in rows.head(_CITED).iter_rows(named=True):
-        result.evidence.append(flows.cite(row["batch"], row["row"], f"{_line(row)}: {row['why']}"))
-    times = replay.rows.drop_nulls("ts")["ts"]
-    result.since = str(times[0]) if len(times) else None
+    for row in shown[:_CITED]:
+        result.evidence.append(cite(flows.artifact(row["batch"]), row["span"], f"{_line(row)}: {row['why']}"))
+    result.since = next((ts for row in range(listed) if (ts := replay.line(row)["ts"]) is not None), None)
     if corrupt:
-        first = rows["map"][0]
-        result.cause = _CAUSES.get(first, _NAMESPACE_CAUSE)
+        result.cause = _CAUSES.get(shown[0]["map"], _NAMESPACE_CAUSE)
     return result
 
 
@@ -133,18 +131,9 @@ def _claim(corrupt: int, listed: int) -> str:
     return "not explained by the captured maps"
 
 
-def _worst_first(rows: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
-    from forensics.replay_reasons import REASONS
-
-    rank = {reason: number for number, reason in enumerate(REASONS)}
-    return rows.with_columns(rank=pl.col("why").replace_strict(rank)).sort("rank", "at", maintain_order=True)
-
-
 def _flow(flows: FlowRows, row: dict[str, Any]) -> dict[str, Any]:
     """One listed line as JSON values."""
-    span = flows.span(row["batch"], row["row"])
+    span = row["span"]
     return {
         "ts": row["ts"],
         "src": row["src"],
@@ -158,7 +147,7 @@ def _flow(flows: FlowRows, row: dict[str, Any]) -> dict[str, Any]:
         "policy": row["policy"],
         "reason": row["why"],
         "class": row["class"],
-        "artifact": flows.batches[row["batch"]][0].id,
+        "artifact": flows.artifact(row["batch"]).id,
         "lines": [span.first_line, span.last_line],
     }
 
@@ -167,14 +156,16 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['src']} -> {row['dst']} {row['protocol']} {row['dport']} {row['verdict']}"
 
 
-def _impact(rows: pl.DataFrame, corrupt: int) -> str:
-    import polars as pl
-
-    if not corrupt:
+def _impact(replay: Replay, order: list[int], corrupt: int) -> str:
+    if not corrupt or replay.listed is None:
         return "None by itself: the lines tell of other maps than those captured."
-    wrong = rows.filter(pl.col("misplaced")).group_by("src", "dst", "protocol", "dport", "verdict", maintain_order=True)
-    pairs = [_line(row) for row in wrong.len().head(_CITED).iter_rows(named=True)]
-    return "Traffic that really met the misplaced entries:\n" + "\n".join(pairs)
+    lines: dict[str, None] = {}
+    for row in order:
+        if len(lines) == _CITED:
+            break
+        if replay.listed.misplaced[row]:
+            lines[_line(replay.line(row))] = None
+    return "Traffic that really met the misplaced entries:\n" + "\n".join(lines)
 
 
 def _remedy(context: Context, corrupt: int, unknown: int) -> str:

@@ -1,0 +1,146 @@
+"""The events of a node's agent logs, in time order, as columns: only an event that is asked for becomes an object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from forensics.artifact import Artifact
+    from formats.base import EventBatch, Record
+
+Array = np.ndarray[Any, Any]
+#: Stands for a time that is not known.
+_NO_TIME = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Event:
+    """One diagnostic log line, placed in its artifact."""
+
+    artifact: Artifact
+    record: Record
+
+    @property
+    def name(self) -> str:
+        """The event's slug."""
+        return str(self.record.data.get("event"))
+
+    @property
+    def utc_ns(self) -> int | None:
+        """Time in ns since 1970, UTC; None when the line has none that can be read."""
+        return self.record.data.get("utc_ns")
+
+    def get(self, key: str) -> Any:
+        """A field of the event; None when the line does not carry it."""
+        return self.record.data.get(key)
+
+
+class _Records:
+    """Single records with the face of an EventBatch."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+
+    def record(self, row: int) -> Record:
+        return self.records[row]
+
+
+class Events:
+    """Every event of log `log`, rotated files included, in time order (file order where times are equal).
+
+    `names` are the slugs there are, `codes` the place of each row's slug among them.
+    """
+
+    def __init__(self, artifacts: Iterable[Artifact], log: str = "agent") -> None:
+        self._artifacts: list[Artifact] = []
+        self._parts: list[EventBatch | _Records] = []
+        self._places: dict[str, int] = {}
+        columns: list[list[Array]] = []
+        for number, artifact in enumerate(artifacts):
+            columns += self._read(number, artifact, log)
+        self.names = list(self._places)
+        whole = [np.concatenate(column) for column in zip(*columns, strict=True)]
+        self._part, self._row, self.codes, self._utc = self._in_time(whole) if whole else _nothing()
+
+    def _read(self, number: int, artifact: Artifact, log: str) -> Iterator[list[Array]]:
+        records = [each for each in artifact.records if each.kind == "log_event" and each.data.get("log") == log]
+        if records:
+            codes = [self._place(str(record.data.get("event"))) for record in records]
+            times = [_NO_TIME if (time := record.data.get("utc_ns")) is None else time for record in records]
+            starts = [record.span.start for record in records]
+            yield self._part_of(artifact, _Records(records), number, starts, codes, times)
+        for batch in artifact.events:
+            if batch.log == log:
+                places = np.array([self._place(said.event) for said in batch.said], np.int32)
+                starts = batch.spans["start"]
+                yield self._part_of(artifact, batch, number, starts, places[batch.codes], batch.utc_ns)
+
+    def _part_of(
+        self, artifact: Artifact, part: EventBatch | _Records, number: int, starts: Any, codes: Any, times: Any
+    ) -> list[Array]:
+        self._artifacts.append(artifact)
+        self._parts.append(part)
+        size = len(codes)
+        return [
+            np.full(size, number, np.int32),
+            np.asarray(starts, np.int64),
+            np.full(size, len(self._parts) - 1, np.int32),
+            np.arange(size, dtype=np.int32),
+            np.asarray(codes, np.int32),
+            np.asarray(times, np.int64),
+        ]
+
+    def _place(self, name: str) -> int:
+        return self._places.setdefault(name, len(self._places))
+
+    @staticmethod
+    def _in_time(columns: list[Array]) -> tuple[Array, ...]:
+        """Files are put in the order of their first time; lines inside a file keep their order."""
+        number, start, part, row, codes, utc = columns
+        order = np.lexsort((start, number))
+        firsts = np.zeros(int(number.max()) + 1, np.int64)
+        known = order[utc[order] != _NO_TIME]
+        files, first = np.unique(number[known], return_index=True)
+        firsts[files] = utc[known[first]]
+        order = order[np.lexsort((number[order], firsts[number[order]]))]
+        return part[order], row[order], codes[order], utc[order]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, at: int) -> Event:
+        part = int(self._part[at])
+        return Event(self._artifacts[part], self._parts[part].record(int(self._row[at])))
+
+    def __iter__(self) -> Iterator[Event]:
+        return (self[at] for at in range(len(self)))
+
+    def fields(self, at: int) -> Mapping[str, Any]:
+        """The event's own fields, without a record being made."""
+        part, row = self._parts[self._part[at]], int(self._row[at])
+        return part.records[row].data if isinstance(part, _Records) else part.said[part.codes[row]].fields
+
+    def rows(self, *names: str) -> list[int]:
+        """The places of the events of these slugs, in order."""
+        wanted = [self._places[name] for name in names if name in self._places]
+        found: list[int] = np.flatnonzero(np.isin(self.codes, wanted)).tolist() if wanted else []
+        return found
+
+    def named(self, *names: str) -> Iterator[Event]:
+        """The events of these slugs, in order."""
+        return (self[at] for at in self.rows(*names))
+
+    @property
+    def last_ns(self) -> int | None:
+        """The latest time of all."""
+        latest = int(self._utc.max(initial=_NO_TIME))
+        return None if latest == _NO_TIME else latest
+
+
+def _nothing() -> tuple[Array, ...]:
+    return tuple(np.zeros(0, np.int64) for _ in range(4))

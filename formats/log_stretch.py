@@ -1,0 +1,273 @@
+"""A stretch of a log, sorted by what has to be done with each line: flow lines into columns, lines of a known text into
+codes, the rest line by line. Nothing here depends on the lines before the stretch, so that stretches can be sorted
+side by side, in any process, with one result.
+
+A line as the encoder writes it is, apart from its time, one of few texts: each text is read once, every other line of
+it costs a look into a dictionary.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from formats.columns import LineSpans, Words, joined
+from formats.log_line import clean_entry
+from formats.log_scan import LEVELS, LOOK, PAD, QUIET, Scanner, word_key
+from formats.log_time import ZAP_BYTES
+
+if TYPE_CHECKING:
+    from formats.columns import Column
+    from formats.log_line import Entry
+
+Array = np.ndarray[Any, Any]
+
+#: Bytes looked at together: about what a core's caches hold with the arrays made from it.
+BLOCK_BYTES = 1024 * 1024
+#: Texts remembered; past these the reader begins anew.
+KNOWN = 200_000
+_DULL = 2000  # first words remembered; the agent has some hundred
+#: Bytes at either end of a stretch where times and the encoder's generation are looked for.
+EDGE = 16 * 1024
+#: A clean flow line of any generation since v1.2.2, times of any form.
+FLOW = re.compile(
+    rb'\{"level":"(debug|info|warn|error|panic|fatal)","(?:ts|timestamp)":"([^"\\]*)"[^\x00-\x20]*'
+    rb',"msg":"(Flow Info:[^"\\]*)"\}'
+)
+_CONTROL = re.compile(rb"[\x00-\x20]")
+_TIME = re.compile(rb'"(?:ts|timestamp)"\s*:\s*"([^"\\]{10,40})"')
+_LOGGER = re.compile(rb'"logger":\s*"([^"\\]{1,80})"')
+_V104 = re.compile(
+    rb'",\s*"logger":\s*"(?:setup|controllers\.|ebpf-client|cp-util|rpc-handler|grpcLogger)|"msg":"version"'
+)
+_QUIET_LEVELS = {LEVELS[letter] for letter in QUIET}
+
+
+class Edges(NamedTuple):
+    """What both ends of a stretch say: first and last time as logged, the encoder's generation."""
+
+    first: str | None
+    last: str | None
+    encoder: str | None
+
+
+class Stretch(NamedTuple):
+    """A sorted stretch; places count from its own first byte and line (0).
+
+    levels: lines by level, of the flow lines and of those that can be no event. addresses: those met for the first
+    time; address_base is the code of the first of them. `src` and `dst` of flows are Words without words: their codes
+    count from the sorter's first stretch on. fresh: the texts met for the first time, as (level, the line behind its
+    time); text_base is the code of the first of them. codes, utc_ns and spans: the lines of known texts. odd and
+    odd_spans: the lines to be read one by one. loggers: names of loggers, of all lines that were looked at.
+    """
+
+    size: int
+    lines: int
+    levels: dict[str, int]
+    flows: dict[str, Column]
+    flow_spans: LineSpans
+    address_base: int
+    addresses: list[str]
+    text_base: int
+    fresh: list[tuple[str, bytes]]
+    codes: Array
+    utc_ns: Array
+    spans: LineSpans
+    odd: list[bytes]
+    odd_spans: LineSpans
+    loggers: list[str]
+    edges: Edges
+
+
+class Dull:
+    """First words of messages that were found to be of no interest: their lines are counted only.
+
+    `keys` are as log_scan.word_key gives them. `wanted` are the first words of the catalogue's messages.
+    """
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+        self._kept = {word_key(word) for word in wanted}
+        self.keys: set[int] = set()
+
+    def holds(self, raw: bytes) -> str | None:
+        """The level of a line that is compact, of a quiet level, and of a first word known as dull; else None."""
+        if not raw.startswith(b'{"level":"') or raw[-1] != ord("}") or len(raw) <= ZAP_BYTES:
+            return None
+        blank = _CONTROL.search(raw)
+        if blank is None or int.from_bytes(raw[blank.start() - 8 : blank.start()], "little") not in self.keys:
+            return None
+        letter = chr(raw[10])
+        level = LEVELS.get(letter, "")
+        return level if letter in QUIET and raw.startswith(f':"{level}",'.encode()[:8], 8) else None
+
+    def learn(self, raw: bytes, entry: Entry) -> None:
+        """A whole line was read: if its message can be no event, lines with its first word are dull from now on."""
+        word = entry.message.split(" ", 1)[0]
+        if word in self._wanted or word in ("", "Flow") or entry.level not in _QUIET_LEVELS or len(self.keys) >= _DULL:
+            return
+        blank, key = _CONTROL.search(raw), word_key(word)
+        if blank is not None and key not in self._kept and raw[: blank.start()].endswith(b'"msg":"' + word.encode()):
+            self.keys.add(key)
+
+
+class Sorter:
+    """Sorts the stretches of one log; `wanted` as for Dull. Texts are remembered from stretch to stretch."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+        self._scanner = Scanner()
+        self._known: dict[str, dict[bytes, int]] = {letter: {} for letter in QUIET}
+        self._texts = 0
+
+    def sort(self, data: bytes) -> Stretch:
+        """Sort whole lines; the last one may lack its line feed."""
+        if self._texts > KNOWN:
+            self.__init__(self._wanted)  # type: ignore[misc]
+        work = _Work(self._scanner, self._known, self._texts, Dull(self._wanted), data)
+        padded = memoryview(b"".join((bytes(PAD), data, bytes(PAD))))
+        start, lines = 0, 0
+        while start < len(data):
+            stop = min(start + BLOCK_BYTES, len(data))
+            if stop < len(data):
+                stop = data.rfind(b"\n", start, stop) + 1 or data.find(b"\n", stop) + 1 or len(data)
+            lines += work.block(padded[start : stop + 2 * PAD], start, stop, lines)
+            start = stop
+        out = work.stretch(lines)
+        self._texts += len(out.fresh)
+        return out
+
+
+class _Work:
+    """One stretch in the making."""
+
+    def __init__(
+        self, scanner: Scanner, known: dict[str, dict[bytes, int]], base: int, dull: Dull, data: bytes
+    ) -> None:
+        self._scanner, self._known, self._base, self._dull, self._data = scanner, known, base, dull, data
+        self._address_base = scanner.addresses.begin_stretch()
+        self._levels: dict[str, int] = {}
+        self._fresh: list[tuple[str, bytes]] = []
+        self._flows: list[dict[str, Column]] = []
+        self._flow_spans: list[Array] = []
+        self._codes: list[Array] = []
+        self._utc: list[Array] = []
+        self._spans: list[Array] = []
+        self._odd: list[bytes] = []
+        self._odd_rows: list[tuple[int, int, int]] = []
+        self._loggers: dict[str, None] = {}
+
+    def block(self, view: memoryview, start: int, stop: int, first_line: int) -> int:
+        """Sort a block: the bytes start to stop; `view` has PAD bytes more on either side. Returns its lines."""
+        block = self._scanner.scan(view, stop - start, start, first_line, self._dull.keys)
+        for letter, count in zip(*np.unique(block.letters[block.kinds != LOOK], return_counts=True), strict=True):
+            self._count(LEVELS[chr(letter)], int(count))
+        if len(block.spans):
+            self._flows.append(block.flows)
+            self._flow_spans.append(block.spans.rows)
+        rows = np.flatnonzero(block.kinds == LOOK)
+        data, known = self._data, self._known
+        starts, ends = (block.starts[rows] + start), (block.ends[rows] + start)
+        behind, letters = (block.behind[rows] + start).tolist(), block.letters[rows].tolist()
+        codes = [
+            known[chr(letter)].get(data[at:end], -1) if at >= start else -2
+            for at, end, letter in zip(behind, ends.tolist(), letters, strict=True)
+        ]
+        for at, code in enumerate(codes):
+            if code < 0:
+                place = int(starts[at]), int(ends[at]), first_line + int(rows[at])
+                codes[at] = self._line(place, behind[at] if code == -1 else None)
+        sorted_codes = np.array(codes, np.int64)
+        kept = np.flatnonzero(sorted_codes >= 0)
+        self._codes.append(sorted_codes[kept])
+        self._utc.append(block.utc_ns[rows[kept]])
+        self._spans.append(LineSpans.made(starts[kept], ends[kept], rows[kept] + first_line).rows)
+        return len(block.starts)
+
+    def _line(self, place: tuple[int, int, int], behind: int | None) -> int:
+        """A line of no known text: the code of a new one, or -1 for an odd or a dull line."""
+        start, stop, _ = place
+        raw = self._data[start:stop]
+        if b"Flow Info:" not in raw or FLOW.fullmatch(raw) is None:
+            level = self._dull.holds(raw) if raw else None
+            if level is not None:
+                self._count(level)
+                return -1
+            self._loggers.update(dict.fromkeys(loggers(raw)))
+            entry = clean_entry(raw)
+            if entry is not None:
+                before = len(self._dull.keys)
+                self._dull.learn(raw, entry)
+                if len(self._dull.keys) > before and behind is not None:
+                    self._count(str(entry.level))
+                    return -1
+                if behind is not None and not entry.message.startswith("Flow Info:"):
+                    return self._text(chr(raw[10]), str(entry.level), raw[behind - start :])
+        self._odd.append(raw)
+        self._odd_rows.append(place)
+        return -1
+
+    def _text(self, letter: str, level: str, text: bytes) -> int:
+        found = self._known[letter].get(text)
+        if found is None:
+            found = self._known[letter][text] = self._base + len(self._fresh)
+            self._fresh.append((level, text))
+        return found
+
+    def _count(self, level: str, number: int = 1) -> None:
+        self._levels[level] = self._levels.get(level, 0) + number
+
+    def stretch(self, lines: int) -> Stretch:
+        """The whole."""
+        names = self._flows[0] if self._flows else {}
+        odd = np.array(self._odd_rows, np.int64).reshape(-1, 3)
+        return Stretch(
+            len(self._data),
+            lines,
+            self._levels,
+            {name: _wordless(name, joined([part[name] for part in self._flows])) for name in names},
+            LineSpans(np.concatenate([*self._flow_spans, np.empty(0, LineSpans.DTYPE)])),
+            self._address_base,
+            self._scanner.addresses.words[self._address_base :],
+            self._base,
+            self._fresh,
+            np.concatenate([np.empty(0, np.int64), *self._codes]).astype(np.int32),
+            np.concatenate([np.empty(0, np.int64), *self._utc]),
+            LineSpans(np.concatenate([*self._spans, np.empty(0, LineSpans.DTYPE)])),
+            self._odd,
+            LineSpans.made(odd[:, 0], odd[:, 1], odd[:, 2]),
+            list(self._loggers),
+            edges(self._data),
+        )
+
+
+def _wordless(name: str, column: Column) -> Column:
+    return Words(column.array, []) if name in ("src", "dst") else column
+
+
+def loggers(raw: bytes) -> list[str]:
+    """The loggers that a line names."""
+    if b'"logger":' not in raw:
+        return []
+    return [name.decode("utf-8", "replace") for name in _LOGGER.findall(raw)]
+
+
+def edges(data: bytes) -> Edges:
+    """What a stretch says of its log."""
+    head = data[:EDGE]
+    tail = head if len(data) <= EDGE else data[-EDGE:]
+    first, times = _TIME.search(head), _TIME.findall(tail)
+    encoder = None
+    if b'"timestamp":"' in tail:
+        encoder = "v1.0.1"
+    elif _V104.search(tail):
+        encoder = "v1.0.4"
+    elif b'"ts":"' in tail and b'"caller":"' in tail:
+        encoder = "v1.2.2"
+    return Edges(
+        first[1].decode("utf-8", "replace") if first else None,
+        times[-1].decode("utf-8", "replace") if times else None,
+        encoder,
+    )
