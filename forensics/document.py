@@ -13,6 +13,8 @@ from forensics.problem import CaseProblem
 from forensics.timeline import timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from forensics.artifact import Artifact
     from forensics.case import Case, Node
     from forensics.engine import Judged
@@ -74,8 +76,19 @@ def _summary(case: Case, judged: Judged) -> dict[str, Any]:
         "pods_affected": len(affected),
         "nodes": len(case.nodes),
         "headline": _headline(judged, len(affected), detectors),
+        "suspected": list(_suspected(judged)),
         "detectors": detectors,
     }
+
+
+def _suspected(judged: Judged) -> Iterator[dict[str, Any]]:
+    """What is proven without a finding to hang it on: of which node, what, for which pod identifiers."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for outcome in judged.outcomes:
+        if outcome.answer.suspicion is not None:
+            said.setdefault((outcome.node, outcome.answer.suspicion), []).append(outcome.pod_identifier)
+    for (node, text), pods in said.items():
+        yield {"node": node, "text": text, "pod_identifiers": pods}
 
 
 def _headline(judged: Judged, affected: int, detectors: dict[str, dict[str, int]]) -> str:
@@ -86,6 +99,11 @@ def _headline(judged: Judged, affected: int, detectors: dict[str, dict[str, int]
         who = "1 pod identifier" if affected == 1 else f"{affected} pod identifiers"
         cause = f" ({first.defect})" if first.defect else ""
         return f"{first.title}{cause}; {who} affected"
+    suspected = list(_suspected(judged))
+    if suspected:
+        count = len({(each["node"], pod) for each in suspected for pod in each["pod_identifiers"]})
+        who = "1 pod identifier" if count == 1 else f"{count} pod identifiers"
+        return f"the agent log proves it for {who}: {suspected[0]['text']}; which entries are hit only dumps can tell"
     if unknown:
         return f"nothing wrong found; {unknown} questions cannot be answered from this input"
     if not judged.outcomes:

@@ -145,7 +145,7 @@ def questions(judged: Judged, case: Case) -> Iterator[tuple[str | None, str, str
         shown = ", ".join(pods[:4]) + (f" and {len(pods) - 4} more" if len(pods) > 4 else "")
         yield name, f"Missing: {what}.", f"Without it: cannot tell {shown}.", tuple(commands)
     for node in case.nodes:
-        yield from _node_questions(node)
+        yield from _node_questions(node, asked={what for name, what in merged if name == node.id})
 
 
 #: More missing maps than these on one node are asked for with one command.
@@ -168,7 +168,7 @@ def _condensed(outcome: Outcome, many: set[str]) -> list[Missing]:
     return list(dict.fromkeys(every))
 
 
-def _node_questions(node: Node) -> Iterator[tuple[str | None, str, str, tuple[str, ...]]]:
+def _node_questions(node: Node, asked: set[str]) -> Iterator[tuple[str | None, str, str, tuple[str, ...]]]:
     if node.agent_version_source is None or not node.facts.best("agent_version"):
         command = "kubectl get pods -n kube-system -l k8s-app=aws-node -o yaml | grep image:"
         yield node.id, "Which agent version runs here?", "Known defects and the datapath depend on it.", (command,)
@@ -177,7 +177,7 @@ def _node_questions(node: Node) -> Iterator[tuple[str | None, str, str, tuple[st
         why = "No agent log is in the input: neither the first nor the last sign can be told."
         yield node.id, "Since when?", why, (command,)
     has_states = any(pod.state_of("ingress") is not None for pod in node.pods.values())
-    if node.pods and not has_states:
-        command = "for m in /sys/fs/bpf/globals/aws/maps/*_pod_state_map; do sudo bpftool map dump pinned $m; done"
+    if node.pods and not has_states and collect.POD_STATES.what not in asked:
         why = "The collector leaves it out; verdicts here assume that policies are applied."
-        yield node.id, "What is each pod's state: open, closed or under policy?", why, (command,)
+        question = "What is each pod's state: open, closed or under policy?"
+        yield node.id, question, why, (collect.POD_STATES.command,)

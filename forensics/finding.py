@@ -89,6 +89,8 @@ class Answer:
     why: str
     findings: list[Finding] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    #: what the evidence proves all the same, where it cannot be said which entries it hit
+    suspicion: str | None = None
 
 
 def found(findings: list[Finding], why: str = "") -> Answer:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.generations import generation_of
-from forensics.policy import expected_map, policies_for
+from forensics.policy import expected_map, expected_pod_state, policies_for
 from forensics.ruleset import ruleset_slots
 from forensics.versions import at_least
 from formats import layouts
@@ -147,10 +147,11 @@ class Intent:
         return out
 
     def pod_state(self) -> Mapping[int, int]:
-        """The states a correct agent would have set: applied where a policy selects it, else the mode's default."""
-        default = 2 if self._node.enforcing_mode == "strict" else 1
-        cluster = any(policy.tier == "cluster" for policy in self.policies)
-        return {0: 0 if self.selected else default, 1: 0 if cluster else 1}
+        """The states a correct agent would have set; of several admissible ones that of applied policies."""
+        node = self._node
+        mode = node.enforcing_mode or "standard"
+        states = expected_pod_state(node.policy_objects, self._pod.identifier, self.version, mode, node_ip=node.node_ip)
+        return {key: min(admissible) for key, admissible in states.items()}
 
 
 def _whole(slots: Slots, tier: str, room: int) -> Value:

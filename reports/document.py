@@ -123,7 +123,7 @@ def schema(kind: str = "result") -> dict[str, Any]:
 
 
 def validate(document: Any, limit: int = 20, *, kind: str = "result") -> list[str]:
-    """What is wrong with a document against the schema of its kind, as `path: message`; at most `limit`, [] if valid."""
+    """What is wrong with a document against the schema of its kind, as `path: message`; at most `limit`, [] if ok."""
     from itertools import islice
 
     import jsonschema
@@ -157,11 +157,23 @@ def answers(document: Document) -> dict[str, int]:
 
 
 def verdict(document: Document) -> str:
-    """The one word: a severity, `clean`, or `cannot tell` when no detector could answer for any pod."""
+    """The one word: a severity, `clean`, or `cannot tell`: no detector could answer for any pod, or something is proven
+    and which entries it hit is not known."""
     if alarming(document):
         return worst(document["findings"]) or SEVERITIES[-1]
     counts = answers(document)
+    if document["summary"]["suspected"]:
+        return "cannot tell"
     return "clean" if counts["clean"] or counts["found"] else "cannot tell"
+
+
+def suspected(document: Document, node: str | None) -> list[str]:
+    """What is proven of a node although no finding can say which entries it hit, with the pod identifiers."""
+    return [
+        f"{', '.join(each['pod_identifiers'])}: {each['text']}; which entries are hit only dumps can tell"
+        for each in document["summary"]["suspected"]
+        if each["node"] == node
+    ]
 
 
 def nodes_worst_first(document: Document) -> list[dict[str, Any]]:

@@ -63,6 +63,7 @@ def _card(document: doc.Document, node: dict[str, Any]) -> dict[str, Any]:
         "worst": doc.worst(finding for group in found for finding in group.findings),
         "gaps": doc.gaps(document, node["id"]),
         "pods": [pod for pod in document["pods"] if pod["node"] == node["id"]],
+        "suspected": doc.suspected(document, node["id"]),
         "against": policy.against(document, node["id"]),
     }
 

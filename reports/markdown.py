@@ -36,6 +36,7 @@ def render(document: doc.Document, *, color: bool = False, width: int = 100) -> 
         facts={node["id"]: list(doc.facts_line(node)) for node in document["nodes"]},
         gaps=[(known.get(node, node), gap) for node in asked for gap in doc.gaps(document, node)],
         against=[(name, policy.against(document, node)) for node, name in known.items()],
+        suspected=[text for node in known for text in doc.suspected(document, node)],
         entry_lines=policy.entry_lines,
         excerpt=_excerpt,
         limits={"cidrs": CIDRS, "events": EVENTS, "compared": COMPARED},

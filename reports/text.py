@@ -223,6 +223,10 @@ def _command(text: str, pen: _Pen) -> str:
 def _clean(document: doc.Document, node: dict[str, Any], pen: _Pen) -> Iterator[str]:
     mine = [outcome for outcome in document["outcomes"] if outcome["node"] == node["id"]]
     kinds = {outcome["outcome"] for outcome in mine}
+    suspected = doc.suspected(document, node["id"])
+    if suspected:
+        yield from pen.field("SUSPECT", suspected, "bad")
+        return
     pods = sum(1 for pod in document["pods"] if pod["node"] == node["id"])
     if kinds & {"clean", "found"}:
         but = " What could not be told stands below." if "cannot-tell" in kinds else ""

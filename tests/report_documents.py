@@ -89,6 +89,7 @@ def empty():
             "pods_affected": 0,
             "nodes": 0,
             "headline": "",
+            "suspected": [],
             "detectors": {},
         },
         **{name: [] for name in ("nodes", "artifacts", "pods", "findings", "outcomes", "timeline", "questions")},

@@ -47,11 +47,12 @@ def run(context: Context) -> Answer:
     findings: list[Finding] = []
     missing: list[Missing] = []
     notes: list[str] = []
+    logged: list[str] = []
     for name in _MAPS:
         state = context.dumped(name)
         if state is None:
             missing.append(collect.map_dump(context, name))
-            notes += _logged(context, name)
+            logged += _logged(context, name)
             continue
         judgement = judge_cluster(context, state) if state.tier == "cluster" else judge_namespace(context, state)
         if judgement.misplaced:
@@ -63,8 +64,12 @@ def run(context: Context) -> Answer:
         return found(findings)
     if missing:
         lacking = [name for name in _MAPS if context.dumped(name) is None]
-        why = [*notes, *([f"no dump of {', '.join(lacking)}"] if lacking else [])]
-        return cannot_tell("; ".join(why), *dict.fromkeys(missing))
+        why = [*logged, *notes, *([f"no dump of {', '.join(lacking)}"] if lacking else [])]
+        answer = cannot_tell("; ".join(why), *dict.fromkeys(missing))
+        answer.suspicion = (
+            f"namespace rules were written to its cluster-tier maps ({restart_aliasing.DEFECT})" if logged else None
+        )
+        return answer
     return clean("every entry reads as a rule of its own map's tier")
 
 
