@@ -26,7 +26,7 @@ _OUTCOMES = ("found", "clean", "cannot-tell", "not-applicable")
 
 def document(case: Case, judged: Judged) -> dict[str, Any]:
     """The whole result document (reports/result.schema.json)."""
-    owner = {artifact.id: node.id for node in case.nodes for artifact in node.group.own}
+    owner = {artifact.id: node.id for node in case.nodes for artifact in (*node.group.own, *node.group.copies)}
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "npforensics", "version": metadata.version("npforensics")},

@@ -3,7 +3,7 @@
 A node is the root of a log collector's tree: an archive of its own, or the folder above `networking/`, `ipamd/` and so
 on. A loose file belongs to the only node below its nearest common folder; Kubernetes objects belong to every node
 below theirs. Without any collector tree, loose dumps are one node, unless two folders hold the same map with other
-bytes: then each folder is one.
+bytes: then each folder is one. A tree beside its own archive is one node with it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,21 @@ _COLLECTOR_MEMBER = re.compile(
 )
 #: A root needs this many members of a collector's tree: one lone `ipamd/ipam.json` sent by hand is a loose file.
 _ROOT_MEMBERS = 3
+#: Without this member two trees are two nodes: what else they share may be the same on every node.
+_INSTANCE = "system/instance-id.txt"
 
 
 @dataclass(slots=True, repr=False)
 class Group:
-    """The artifacts of one node: its own, and shared Kubernetes objects that count for several nodes."""
+    """The artifacts of one node: its own, Kubernetes objects that count for several nodes, and copies of its own.
+
+    Copies are the same members once more, in an archive or a folder beside it; they are read and not counted.
+    """
 
     root: Location
     own: list[Artifact] = field(default_factory=list)
     shared: list[Artifact] = field(default_factory=list)
+    copies: list[Artifact] = field(default_factory=list)
 
     @property
     def artifacts(self) -> list[Artifact]:
@@ -68,7 +74,41 @@ def group(artifacts: Iterable[Artifact]) -> list[Group]:
         else:
             rootless.append(artifact)
     apart = _group_loose(rootless) if any(artifact.dumps for artifact in rootless) else []
-    return [*groups.values(), *apart]
+    return [*_without_copies(list(groups.values())), *apart]
+
+
+def _without_copies(groups: list[Group]) -> list[Group]:
+    """The groups, without those whose every member another one holds as well: they become copies of its members."""
+    kept: list[Group] = []
+    for found in sorted(groups, key=lambda each: -len(_members(each))):
+        origin = next((each for each in kept if _is_copy(found, each)), None)
+        if origin is None:
+            kept.append(found)
+        else:
+            held = {(_inside(each, origin.root), each.sha256) for each in origin.own}
+            known = {id(each) for each in origin.shared}
+            for each in found.own:
+                # a file that lies in the copy only is nobody's copy
+                again = (_inside(each, found.root), each.sha256) in held
+                (origin.copies if again else origin.own).append(each)
+            origin.shared += [each for each in found.shared if id(each) not in known]
+    return [each for each in groups if any(each is one for one in kept)]
+
+
+def _is_copy(copy: Group, origin: Group) -> bool:
+    """Whether every collected member is there with the same bytes, the one that names the instance among them."""
+    mine, theirs = _members(copy), _members(origin)
+    return _INSTANCE in mine and mine.items() <= theirs.items()
+
+
+def _members(found: Group) -> dict[str, str]:
+    """{path below the root: sha256} of the collector's members."""
+    inside = {_inside(artifact, found.root): artifact.sha256 for artifact in found.own}
+    return {path: digest for path, digest in inside.items() if _COLLECTOR_MEMBER.match(path)}
+
+
+def _inside(artifact: Artifact, root: Location) -> str:
+    return "/".join(artifact.location[len(root) :])
 
 
 def _roots(artifacts: list[Artifact]) -> list[Location]:

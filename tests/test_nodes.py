@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
+from typing import Any
 
 from forensics import analyze
 
@@ -72,3 +74,54 @@ def test_loose_dumps_of_two_moments_are_two_nodes(tmp_path: Path) -> None:
     assert len(document["nodes"]) == 2
     web = [f["node"] for f in document["findings"] if f["pod_identifier"].startswith("web-")]
     assert len(set(web)) == 1
+
+
+def unpacked(folder: Path, case: str) -> Path:
+    """A folder with a case's archive and its members beside it."""
+    put(folder, case)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder / "unpacked", filter="data")
+    return folder
+
+
+def told(document: dict[str, Any]) -> dict[str, Any]:
+    findings = [(each["detector"], each["pod_identifier"], each["entries"]) for each in document["findings"]]
+    return {"nodes": [node["id"] for node in document["nodes"]], "findings": findings, "timeline": document["timeline"]}
+
+
+def test_an_archive_beside_its_unpacked_copy_is_one_node(tmp_path: Path) -> None:
+    put(tmp_path / "packed", "incident")
+    both = unpacked(tmp_path / "both", "incident")
+
+    document = analyze([str(both)]).document
+
+    alone = told(analyze([str(tmp_path / "packed")]).document)
+    assert {**told(document), "timeline": len(document["timeline"])} == {**alone, "timeline": len(alone["timeline"])}
+    assert all(artifact["node"] is not None for artifact in document["artifacts"] if "unpacked" in artifact["path"])
+
+
+def test_a_file_that_is_in_the_copy_only_counts(tmp_path: Path) -> None:
+    both = unpacked(tmp_path / "both", "incident")
+    policies = both / "policyendpoints.yaml"
+    policies.rename(both / "unpacked" / "policyendpoints.yaml")
+
+    document = analyze([str(both)]).document
+
+    assert len(document["nodes"]) == 1
+    assert any(pod["policies"] for pod in document["pods"])
+
+
+def test_a_copy_with_one_byte_changed_is_another_node(tmp_path: Path) -> None:
+    both = unpacked(tmp_path / "both", "incident")
+    log = both / "unpacked" / "var_log" / "aws-routed-eni" / "network-policy-agent.log"
+    log.write_bytes(log.read_bytes() + b"\n")
+
+    assert len(analyze([str(both)]).document["nodes"]) == 2
+
+
+def test_trees_without_an_instance_are_never_taken_for_copies(tmp_path: Path) -> None:
+    both = unpacked(tmp_path / "both", "incident")
+    (both / "unpacked" / "system" / "instance-id.txt").unlink()
+
+    assert len(analyze([str(both)]).document["nodes"]) == 2
