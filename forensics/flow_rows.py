@@ -115,11 +115,11 @@ _SIDE = np.dtype(
 
 
 class _Run(NamedTuple):
-    """Where the lines of each pod address of one batch and direction lie in the spool: address code -> first, count."""
+    """Where the lines of each pod address of one batch and direction lie in the spool: address code -> first, size."""
 
     codes: Array
     first: Array
-    count: Array
+    size: Array
 
 
 class FlowRows:
@@ -175,7 +175,7 @@ class FlowRows:
         """
         wanted = np.unique(self.addresses.find(addresses))
         runs = [
-            (int(run.first[at]), int(run.count[at]))
+            (int(run.first[at]), int(run.size[at]))
             for run in self._runs[direction]
             for at in np.flatnonzero(np.isin(run.codes, wanted)).tolist()
         ]
