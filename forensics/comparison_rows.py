@@ -21,6 +21,9 @@ _SIDES = ("kernel", "policy")
 
 def comparison_rows(context: Context) -> dict[str, Any]:
     """{direction: compared or not}, both directions always there."""
+    if context.pod.superseded_by is not None:
+        why = f"these maps are orphans and enforce nothing: {context.pod.superseded_by} is in force"
+        return dict.fromkeys(DIRECTIONS, NotComparable(why, ()).as_json())
     return {direction: _row(context, context.comparison(direction)) for direction in DIRECTIONS}
 
 

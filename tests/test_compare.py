@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import random
 import struct
 
@@ -10,9 +11,10 @@ import pytest
 from programs import cluster, namespace
 from small_case import NODE, context, value
 
-from forensics import fold, traffic
+from forensics import collect, fold, traffic
 from forensics.classes import canonical_cluster, canonical_namespace
 from forensics.compare import Comparison, NotComparable, compare
+from forensics.comparison_rows import comparison_rows
 from forensics.datapath import Datapath, Packet
 from forensics.fold import AGAINST_POLICY, Pods
 from forensics.partition import cidrs_of, gaps, merged, partition, texts
@@ -131,6 +133,43 @@ def test_an_empty_list_of_cluster_policies_says_that_there_are_none():
 
     assert entries(found) == [("cluster", "extra", "192.0.2.0/24", None, False)]
     assert packets(found) == [("wrongly-allowed", ["192.0.2.0/24"], "TCP 80", ("unexplained",))]
+
+
+def test_maps_that_enforce_nothing_are_not_held_against_policies():
+    made = context([ASKED], {"ingress_map": {}, "egress_map": {}}, identifier=WEB, states={0: 0, 1: 1})
+    made.pod.superseded_by = "web-7d4f8c9b6@prod"
+
+    told = comparison_rows(made)
+
+    assert {row["compared"] for row in told.values()} == {False}
+    assert "web-7d4f8c9b6@prod is in force" in told["ingress"]["why"]
+
+
+def test_rows_are_plain_values_in_both_directions():
+    made = context([ASKED], {"ingress_map": {OWN: [ANY]}, "cp_ingress_map": {}}, identifier=WEB, states={0: 0, 1: 1},
+                   pods=[MINE, ("prod", "cart-0", "10.0.0.9", False)])  # fmt: skip
+
+    told = comparison_rows(made)
+
+    assert told["egress"] == {
+        "compared": False,
+        "why": "no dump of egress_map",
+        "missing": [{"what": collect.map_dump(made, "egress_map").what,
+                     "command": collect.map_dump(made, "egress_map").command}],
+    }  # fmt: skip
+    ingress = told["ingress"]
+    assert [(line["kind"], line["text"], line["pods"], line["shortfall"]) for line in ingress["lines"]] == [
+        (
+            "wrongly-denied",
+            "10.0.0.0/8 but 10.1.2.10/32: TCP 80; UDP 53",
+            ["prod/cart-0", MINE[0] + "/" + MINE[1]],
+            False,
+        )
+    ]
+    assert [(each["cidr"], each["kind"], each["lost"]) for each in ingress["entries"]] == [
+        ("10.0.0.0/8", "missing", ["TCP 80", "UDP 53"])
+    ]
+    assert json.loads(json.dumps(told)) == told
 
 
 def test_cluster_policies_alone_are_compared_with_the_cluster_map():

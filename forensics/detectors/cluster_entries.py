@@ -9,6 +9,7 @@ from forensics.comparable import NotComparable
 from forensics.finding import CANNOT_TELL, CLEAN, Answer, Finding, Missing, cannot_tell, clean, found
 from forensics.generations import generation_of
 from forensics.intent import DIRECTIONS
+from forensics.tierjudge import judge_cluster
 
 if TYPE_CHECKING:
     from forensics.context import Context
@@ -37,6 +38,10 @@ def with_cluster_tier(context: Context, namespace: Answer, detector: str, kind: 
             from forensics.detectors.entry_claims import claims
 
             findings += claims(context, compared, detector, kind, (CLUSTER,))
+        if (unclear := judge_cluster(context, state).unclear) and kind == "extra":
+            listed = ", ".join(entry.cidr for entry in unclear[:4])
+            reasons.append(f"cp_{direction}_map: {listed} may be of either tier")
+            missing.append(collect.CLUSTER_POLICIES)
         if not state.whole:
             reasons.append(f"the dump of cp_{direction}_map does not show all of it")
             missing.append(collect.map_dump(context, f"cp_{direction}_map"))

@@ -10,6 +10,7 @@ from forensics.entrydiff import CAUSES, CHANGED, EXTRA, MISSING, slot_texts
 from forensics.fold import AGAINST_POLICY, LINES, Pods, fold, line_text, row
 from forensics.keydiff import KeyDiff
 from forensics.strides import cluster_text, namespace_text
+from forensics.tierjudge import judge_cluster
 from formats.address import key_of_cidr
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def claims(
 ) -> list[Finding]:
     """One finding for each map; changed entries are told apart by their cause as well."""
     groups: dict[tuple[str, str], list[EntryDifference]] = {}
+    # an entry that may be of the other tier is misplaced-tier-entry's question, whatever else is said of it
+    cluster = context.dumped(f"cp_{compared.direction}_map")
+    unclear = {entry.cidr for entry in judge_cluster(context, cluster).unclear} if cluster is not None else set()
     for each in compared.entries:
+        if each.tier == _CLUSTER and each.cidr in unclear:
+            continue
         if each.kind == kind and each.tier in tiers and each.cause != _CLAIMED:
             cause = each.cause or "unexplained"
             groups.setdefault((each.tier, cause if kind == CHANGED else ""), []).append(each)
