@@ -26,7 +26,8 @@ NAMESPACES = Missing("the namespaces with their labels", "kubectl get namespaces
 SERVICES = Missing("the services of the cluster", "kubectl get services -A -o yaml > services.yaml")
 PODS = Missing("the pods of the node with their addresses", "cp /var/run/aws-node/ipam.json .")
 POD_STATES = Missing(
-    "dumps of the pod state maps", f"for m in {PINS}/*_pod_state_map; do sudo bpftool map dump pinned $m; done"
+    "dumps of the pod state maps",
+    f'for m in {PINS}/*_pod_state_map; do sudo bpftool map dump pinned "$m" > "${{m##*/}}.txt"; done',
 )
 VERSION = Missing("the agent's version", "kubectl get pods -n kube-system -l k8s-app=aws-node -o yaml | grep image:")
 #: Where every pod of the cluster runs and which address it has.
