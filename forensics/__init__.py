@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
     from forensics.analysis import Report
 
-__all__ = ["analyze"]
+__all__ = ["__version__", "analyze"]
+__version__ = "0.1.0"
 
 
 def analyze(inputs: Sequence[str] | str) -> Report:

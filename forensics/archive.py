@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.budget import Budget, OverBudget
 from forensics.inflate import GZIP_MAGIC, Inflater
+from forensics.tar_stream import Content, Forward, resyncing
 from formats.base import Problem
 
 if TYPE_CHECKING:
@@ -183,13 +184,11 @@ def _tar(path: str, stream: Peekable, budget: Budget, container: tuple[str, ...]
     if len(inner) > budget.depth:
         yield Problem(what=f"{path}: archives nested deeper than {budget.depth}", done="not opened", lost="its members")
         return
-    padded = _Forward(stream)
+    padded = Forward(stream)
     skipped: list[int] = []
-    headers = _resyncing(skipped)
+    headers = resyncing(skipped)
     try:
-        with tarfile.open(
-            fileobj=cast("BinaryIO", padded), mode="r:", errorlevel=0, tarinfo=headers
-        ) as archive:
+        with tarfile.open(fileobj=cast("BinaryIO", padded), mode="r:", errorlevel=0, tarinfo=headers) as archive:
             for info in archive:
                 yield from _tar_member(info, budget, inner, padded)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
@@ -210,85 +209,8 @@ def _tar(path: str, stream: Peekable, budget: Budget, container: tuple[str, ...]
         pass
 
 
-def _resyncing(skipped: list[int]) -> type[tarfile.TarInfo]:
-    """Headers that go on at the next block that is one: tarfile ends in silence at a damaged header.
-
-    The places of blocks passed over are added to `skipped`.
-    """
-
-    class Header(tarfile.TarInfo):
-        @classmethod
-        def fromtarfile(cls, archive: tarfile.TarFile) -> Header:
-            while True:
-                try:
-                    return super().fromtarfile(archive)
-                except tarfile.InvalidHeaderError:  # type: ignore[attr-defined]
-                    skipped.append(archive.fileobj.tell() - BLOCK)
-
-    return Header
-
-
-class _Forward(io.RawIOBase):
-    """A tar stream that tarfile can read as a file: it only ever moves on, and it goes on as zeros after its real end.
-
-    tarfile raises away up to a whole read at a cut; with zeros to read it hands out every byte before the cut, and
-    `real_end` says where to trim. After a clean end it never reads so far.
-    """
-
-    def __init__(self, stream: Peekable) -> None:
-        super().__init__()
-        self._stream = stream
-        self._at = 0
-        self.real_end: int | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Pass over what lies before an offset. Raises OSError for one that is behind."""
-        if whence or offset < self._at:
-            raise OSError("a stream cannot be read backwards")
-        while self._at < offset:
-            self.read(min(TAR_BUFFER, offset - self._at))
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        parts = []
-        left = size
-        while left > 0 and self.real_end is None:
-            piece = self._stream.read(left)
-            if not piece:
-                self.real_end = self._at + size - left
-                break
-            parts.append(piece)
-            left -= len(piece)
-        if left:
-            parts.append(bytes(left))
-        self._at += size
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-class _Content(io.RawIOBase):
-    """The bytes of one member of a tar stream, which stands at their start."""
-
-    def __init__(self, stream: _Forward, size: int) -> None:
-        super().__init__()
-        self._stream, self._left = stream, size
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(self._left if size < 0 else min(size, self._left)) if self._left else b""
-        self._left -= len(data)
-        return data
-
-
 def _tar_member(
-    info: tarfile.TarInfo, budget: Budget, inner: tuple[str, ...], padded: _Forward
+    info: tarfile.TarInfo, budget: Budget, inner: tuple[str, ...], padded: Forward
 ) -> Iterator[Member | Problem]:
     name = text_name(info.name)
     if info.isdir():
@@ -296,7 +218,7 @@ def _tar_member(
     if not info.isreg() or info.issparse():
         yield Problem(what=f"{name}: a {_kind(info)}, not a regular file", done="listed, not followed", lost="nothing")
         return
-    content = _Content(padded, info.size)
+    content = Content(padded, info.size)
     guarded = _Guarded(cast("BinaryIO", content), budget, tar=(padded, info.offset_data))
     yield from members(name, cast("BinaryIO", guarded), budget, inner, int(info.mtime))
     yield from guarded.problems(name)
@@ -343,7 +265,7 @@ class _Guarded(io.RawIOBase):
         stream: BinaryIO,
         budget: Budget,
         packed: int | None = None,
-        tar: tuple[_Forward, int] | None = None,
+        tar: tuple[Forward, int] | None = None,
     ) -> None:
         super().__init__()
         self._stream, self._budget, self._packed, self._tar = stream, budget, packed, tar
@@ -377,7 +299,7 @@ class _Guarded(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
-    def _trim(self, data: bytes, padded: _Forward, begin: int) -> bytes:
+    def _trim(self, data: bytes, padded: Forward, begin: int) -> bytes:
         if padded.real_end is None or begin + self.out + len(data) <= padded.real_end:
             return data
         self.error = "the archive ends inside this member"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -17,6 +16,7 @@ from formats.source import HEAD_BYTES, Oversized, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from forensics.archive import Member
     from formats.base import Format, Item
@@ -117,6 +117,8 @@ class _Hashing(io.RawIOBase):
 
 @cache
 def _beside() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(1)
 
 

@@ -6,9 +6,9 @@ are not asked: the difference of two kernels stands on its own.
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from forensics import __version__
 from forensics.diffmaps import Seen, pod_diff
 from forensics.fold import OVER_TIME
 from forensics.pod_names import identifiers
@@ -61,7 +61,7 @@ def diff_document(before: Report, after: Report, *, pod: str | None = None, othe
     findings = _findings(before.judged.findings, after.judged.findings, seen)
     return {
         "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "npforensics", "version": metadata.version("npforensics")},
+        "tool": {"name": "npforensics", "version": __version__},
         "kind": "diff",
         "before": _input(before),
         "after": _input(after),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from forensics import __version__
 from forensics.detectors import DETECTORS
 from forensics.engine import questions
 from forensics.finding import SEVERITIES
@@ -29,7 +29,7 @@ def document(case: Case, judged: Judged) -> dict[str, Any]:
     owner = {artifact.id: node.id for node in case.nodes for artifact in (*node.group.own, *node.group.copies)}
     return {
         "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "npforensics", "version": metadata.version("npforensics")},
+        "tool": {"name": "npforensics", "version": __version__},
         "inputs": _inputs(case),
         "assumptions": [*case.assumptions, *(f"{node.id}: {text}" for node in case.nodes for text in node.assumptions)],
         "summary": _summary(case, judged),

@@ -14,6 +14,7 @@ import numpy as np
 
 from forensics.flow_columns import SpooledBatch
 from forensics.flow_spool import Spool
+from forensics.sorted_search import distinct
 from formats.columns import Column, LineSpans, Words, coded
 from formats.log_time import zap_texts
 
@@ -173,7 +174,7 @@ class FlowRows:
 
         Logs before v1.2.2 and CloudWatch records have no direction: then either side may have written the line.
         """
-        wanted = np.unique(self.addresses.find(addresses))
+        wanted = distinct(self.addresses.find(addresses))
         runs = [
             (int(run.first[at]), int(run.size[at]))
             for run in self._runs[direction]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forensics.sorted_search import distinct
 from formats import layouts
 from formats.address import cidr_of_key
 from formats.base import SLOT_DTYPE, Span
@@ -165,7 +166,7 @@ class MapState:
         """The prefix lengths that occur."""
         if self.view is None or self.view.dump.keys.shape[1] not in layouts.LPM_KEY_SIZES.values():
             return []
-        lengths = np.unique(np.ascontiguousarray(self.view.dump.keys[:, :4]).view("<u4"))
+        lengths = distinct(np.ascontiguousarray(self.view.dump.keys[:, :4]).view("<u4"))
         return [int(length) for length in lengths]
 
     def key(self, row: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forensics.prefixes import is_key, prefix_of
-from forensics.sorted_search import search
+from forensics.sorted_search import distinct, search
 from formats.layouts import LPM_KEY_SIZES
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ def ranges4(keys: Sequence[bytes]) -> tuple[Array, Array]:
     shift = _BITS4 - length
     first = address >> shift << shift
     end = first + (1 << shift)
-    bounds = np.unique(np.concatenate([[0], first, end]))
+    bounds = distinct(np.concatenate([[0], first, end]))
     bounds = bounds[bounds < 1 << _BITS4]
     found = np.full(len(bounds), -1, np.int32)
-    for size in np.unique(length):
+    for size in distinct(length):
         mine = length == size
         low, high = np.searchsorted(bounds, first[mine]), np.searchsorted(bounds, end[mine])
         counts = high - low
@@ -91,7 +91,7 @@ class RangeTable:
         """maps: the keys of each map, in the order that rows count."""
         if family == 4:
             found = [ranges4(list(keys)) for keys in maps]
-            starts = np.unique(np.concatenate([firsts for firsts, _ in found]))
+            starts = distinct(np.concatenate([firsts for firsts, _ in found]))
             self.rows = [rows[np.searchsorted(firsts, starts, "right") - 1] for firsts, rows in found]
             self._starts: Array = starts.astype(np.uint32)
             return

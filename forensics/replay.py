@@ -19,6 +19,7 @@ from forensics.flow_answers import Answered, answered, packets
 from forensics.pod_names import identifiers
 from forensics.replay_classes import CLASSES, classify
 from forensics.replay_reasons import REASONS, reasons
+from forensics.sorted_search import distinct
 from forensics.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _other_side(context: Context, flows: FlowRows, every: Answered, direction: D
         return
     peers = every.side.src[rows] if direction == "ingress" else every.side.dst[rows]
     texts = flows.addresses.texts
-    for identifier, owned in _pods_at(context, {texts[code] for code in np.unique(peers).tolist()}).items():
+    for identifier, owned in _pods_at(context, {texts[code] for code in distinct(peers).tolist()}).items():
         side = Context(context.case, context.node, context.node.pods[identifier], context.neighbours)
         captured = Captured(side, other)
         state = captured.state_or_inferred()

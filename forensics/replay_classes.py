@@ -10,6 +10,7 @@ from forensics.captured import Captured
 from forensics.datapath_batch import REASON_CODES
 from forensics.flow_answers import reversed_packets
 from forensics.flow_times import NO_TIME, extreme
+from forensics.sorted_search import distinct
 from formats.address import canonical
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def classify(context: Context, flows: FlowRows, denials: Answered, logged: FlowS
 
 def _services(context: Context, flows: FlowRows, side: FlowSide) -> list[int]:
     services, texts = context.neighbours.services, flows.addresses.texts
-    codes = np.unique(side.dst).tolist()
+    codes = distinct(side.dst).tolist()
     return [
         code
         for code in codes

@@ -8,6 +8,15 @@ from typing import Any, Literal
 import numpy as np
 
 
+def distinct(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The distinct values, ascending: numpy.unique of one array, without the masked arrays that it loads."""
+    ordered = np.sort(values, axis=None)
+    fresh = np.ones(len(ordered), bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    kept: np.ndarray[Any, Any] = ordered[fresh]
+    return kept
+
+
 def search(
     table: np.ndarray[Any, Any], values: np.ndarray[Any, Any], side: Literal["left", "right"]
 ) -> np.ndarray[Any, Any]:

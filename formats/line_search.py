@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from formats.text import Line, clean
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from formats.source import Source
 
@@ -98,6 +98,8 @@ def _searched(parts: Iterator[_Part], anchor: re.Pattern[bytes], search: _Litera
     try:
         for part in parts:
             if search is not None and search.ready and pool is None and part.end - part.start >= _BESIDE_BYTES:
+                from concurrent.futures import ThreadPoolExecutor
+
                 pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS))
             if pool is None:
                 yield look(part)

@@ -14,6 +14,7 @@ import json
 import re
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from formats.address import cidr_of_key
@@ -43,6 +44,12 @@ ERRNO = {
 _HEX_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """An expression, compiled when a line first needs it: a small log meets few of them."""
+    return re.compile(pattern, re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One message of the catalogue: slug, first words, expression over the flat text, and what it gives.
@@ -54,7 +61,7 @@ class Event:
 
     slug: str
     words: tuple[str, ...]
-    pattern: re.Pattern[str]
+    pattern: str
     numbers: frozenset[str] = frozenset()
     lower: frozenset[str] = frozenset()
     fixed: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +70,7 @@ class Event:
 
     def read(self, text: str) -> dict[str, Any] | None:
         """The fields of the event when the text is one of it, else None."""
-        found = self.pattern.match(text)
+        found = _compiled(self.pattern).match(text)
         if found is None:
             return None
         fields = found.groupdict()
@@ -92,9 +99,8 @@ def event(
     **fixed: Any,
 ) -> Event:
     """An Event written short: blank-separated names, and the expression as text."""
-    compiled = re.compile(pattern, re.DOTALL)
     return Event(
-        slug, tuple(words.split()), compiled, frozenset(numbers.split()), frozenset(lower.split()), fixed, finish, raw
+        slug, tuple(words.split()), pattern, frozenset(numbers.split()), frozenset(lower.split()), fixed, finish, raw
     )
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import pickle
 import struct
-import subprocess
 import sys
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from formats.log_stretch import Sorter, Stretch
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
 
 SIZE = struct.Struct("<Q")
 #: A log shorter than this is read before helpers would have started.
@@ -72,6 +72,8 @@ class _Pool:
 
     def __init__(self, wanted: frozenset[str], count: int) -> None:
         self._helpers = [_Helper(wanted, number + 1) for number in range(count)]
+        from concurrent.futures import ThreadPoolExecutor
+
         self._threads = [ThreadPoolExecutor(1) for _ in self._helpers]
         self._turn = 0
 
@@ -100,6 +102,8 @@ class _Helper:
     def sort(self, data: bytes) -> tuple[int, Stretch]:
         """Raises OSError or EOFError when the process does not work."""
         if self._process is None:
+            import subprocess
+
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "formats.log_pool"],
                 stdin=subprocess.PIPE,

@@ -352,7 +352,7 @@ def test_helpers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_pool, "LONG_BYTES", 4000)
     monkeypatch.setattr(log_pool.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(
-        log_pool.subprocess,
+        subprocess,
         "Popen",
         lambda *args, popen=subprocess.Popen, **rest: started.append(1) or popen(*args, **rest),
     )
