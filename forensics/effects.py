@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from forensics.generations import Generation
     from forensics.ruleset import Decision, Value
 
+    #: The values that one side's namespace and cluster maps have for an address.
+    Pair = tuple[Value | None, Value | None]
+
 _TRANSPORT = {number: PROTOCOL_NAMES[number] for number in (6, 17, 132)}
 #: The class of all protocols that no slot of either side names.
 OTHERS = "other protocols"
@@ -87,6 +90,7 @@ class Datapaths:
         rules without a limit."""
         self._generation: Generation = generation_of(agent_version).generation
         self._family = family
+        self._told: dict[tuple[Pair, Pair], list[Effect]] = {}
         self.kernel = _side(kernel, kernel_state, family)
         self.wanted = _side(wanted, wanted_state, family)
 
@@ -98,16 +102,20 @@ class Datapaths:
         address = representative(cidr, others)
         if address is None:
             return []
-        pairs = [_values(side, address) for side in (self.kernel, self.wanted)]
+        pairs = _values(self.kernel, address), _values(self.wanted, address)
+        if pairs not in self._told:
+            self._told[pairs] = self._effects(pairs)
+        return self._told[pairs]
+
+    def _effects(self, pairs: tuple[Pair, Pair]) -> list[Effect]:
+        """Many addresses meet the same values: each pair of them is judged once."""
         namespace = [ns for ns, _ in pairs if ns is not None]
         cluster = [cp for _, cp in pairs if cp is not None]
         protocols, ports = packet_classes(namespace, cluster)
         read = tuple(each for each in protocols if self._family == 4 or each != ICMPV6)
         return list(_fold(self._ask(pairs, read, ports)))
 
-    def _ask(
-        self, pairs: list[tuple[Value | None, Value | None]], protocols: tuple[int, ...], ports: tuple[int, ...]
-    ) -> Iterable[Effect]:
+    def _ask(self, pairs: tuple[Pair, Pair], protocols: tuple[int, ...], ports: tuple[int, ...]) -> Iterable[Effect]:
         (kernel_ns, kernel_cp), (wanted_ns, wanted_cp) = pairs
         spoken = {
             slot.protocol for ns, cp in pairs for slot in (*namespace_slots(ns or b""), *cluster_slots(cp or b""))

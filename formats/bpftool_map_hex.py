@@ -53,13 +53,13 @@ def sniff(head: bytes, path: str) -> Score:
     """Labels with hex behind them, a trailer, or a command that dumps."""
     if (b"ey" in head or b"alue" in head) and _SNIFF.search(head):
         return Score(90, "'key:' and 'value:' labels followed by hex bytes")
-    if _SNIFF_FOUND.search(head):
+    if b"Found " in head and _SNIFF_FOUND.search(head):
         return Score(70, "a 'Found N elements' trailer")
-    if _SNIFF_COMMAND.search(head) and _SNIFF_ROW.search(head):
+    if b"bpftool" in head and _SNIFF_COMMAND.search(head) and _SNIFF_ROW.search(head):
         return Score(60, "a command that dumps a map, and rows of hex")
     if of_path(path).map_name and _SNIFF_ROW.search(head):
         return Score(40, "rows of hex in a file named after a map")
-    return Score(40, "an error line of bpftool") if _SNIFF_ERROR.search(head) else NO
+    return Score(40, "an error line of bpftool") if b"Error: " in head and _SNIFF_ERROR.search(head) else NO
 
 
 def read(source: Source) -> Iterator[Item]:

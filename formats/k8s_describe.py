@@ -33,9 +33,9 @@ _FACTS = {"NETWORK_POLICY_ENFORCING_MODE": "enforcing_mode", "AWS_VPC_K8S_CNI_VE
 
 def sniff(head: bytes, path: str) -> Score:
     """`API Version:  networking.k8s.aws/…`, a described pod's `Node:  name/address`, or aws-node's environment."""
-    if _SNIFF_CRD.search(head):
+    if b"API Version:" in head and _SNIFF_CRD.search(head):
         return Score(80, "kubectl describe of a policy endpoint")
-    if _SNIFF_POD.search(head) and b"Name:" in head:
+    if b"Node:" in head and b"Name:" in head and _SNIFF_POD.search(head):
         return Score(60, "kubectl describe of a pod")
     if _SNIFF_ENV.search(head):
         return Score(45, "environment of aws-node as kubectl describe prints it")
