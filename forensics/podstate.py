@@ -12,7 +12,7 @@ from forensics.sorted_search import distinct
 from formats import layouts
 from formats.address import cidr_of_key
 from formats.base import SLOT_DTYPE, Span
-from formats.mapview import slots_at_stride, slots_of
+from formats.mapview import row_bytes, slots_at_stride, slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,7 +204,7 @@ class MapState:
             return {}
         dump = self.view.dump
         if dump.values is not None:
-            keys, values = _rows(dump.keys), _rows(dump.values)
+            keys, values = row_bytes(dump.keys), row_bytes(dump.values)
             if dump.value_known is None:
                 return dict(zip(keys, values, strict=True))
             return {keys[row]: values[row] for row in np.flatnonzero(dump.value_known).tolist()}
@@ -257,15 +257,8 @@ class SlotRows(Mapping[int, list[tuple[int, int, int, int]]]):
         return self._count
 
 
-def _rows(table: np.ndarray[Any, Any]) -> list[bytes]:
-    """The bytes of each row."""
-    count, size = table.shape
-    packed = table.tobytes()
-    return [packed[at : at + size] for at in range(0, size * count, size)] if size else [b""] * count
-
-
 def _entries(dump: MapDump) -> Iterator[Entry]:
-    keys = _rows(dump.keys)
+    keys = row_bytes(dump.keys)
     known = [True] * dump.count if dump.value_known is None else dump.value_known.tolist()
     return map(Entry, [cidr_of_key(key) or key.hex() for key in keys], range(dump.count), keys, known)
 

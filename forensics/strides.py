@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from formats import layouts
-from formats.mapview import protocol_name
+from formats.mapview import protocol_name, row_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +45,10 @@ def read_both(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Strid
     """
     if len(words) > 1 and words.shape[1] and known.all():
         # few rule sets are behind many entries: each distinct value is read once
-        rows = np.ascontiguousarray(words, "<u4").view(np.dtype((np.void, 4 * words.shape[1]))).ravel()
-        _, first, back = np.unique(rows, return_index=True, return_inverse=True)
+        numbers: dict[bytes, int] = {}
+        back = [numbers.setdefault(row, len(numbers)) for row in row_bytes(words)]
+        first = np.empty(len(numbers), np.intp)
+        first[back[::-1]] = np.arange(len(back))[::-1]
         distinct = _both(words[first], known[first])
         return Strides(*(Reading(reading.sane[back], reading.used[back]) for reading in distinct))
     return _both(words, known)

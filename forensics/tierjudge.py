@@ -16,6 +16,7 @@ from forensics.strides import read_both
 from forensics.versions import between
 from formats import layouts
 from formats.address import canonical
+from formats.mapview import row_bytes
 
 if TYPE_CHECKING:
     from typing import Any
@@ -146,7 +147,11 @@ class _Surroundings:
         self._heads = _namespace_heads(context, direction)
         beside = context.dumped(f"{direction}_map")
         #: what the namespace policies ask for and the namespace map lacks: found here, it went to the wrong map
-        self._lacked = set(self._namespace) - beside.cidrs if beside is not None and beside.whole else set()
+        self._lacked = set(self._namespace)
+        if self._lacked and (beside is None or not beside.whole):
+            self._lacked = set()
+        elif self._lacked and beside is not None:
+            self._lacked -= beside.cidrs
 
     def decide(self, entry: Entry) -> tuple[str | None, bool]:
         """(the reason it is misplaced, or None; whether it stays undecided)."""
@@ -182,7 +187,7 @@ def _namespace_heads(context: Context, direction: str) -> set[bytes]:
     if state is None or state.view is None or state.view.dump.values is None:
         return set()
     values = state.view.dump.values[_known_rows(state)]
-    return {value.tobytes() for value in np.unique(values, axis=0)} if len(values) else set()
+    return set(row_bytes(values))
 
 
 def judge_namespace(context: Context, state: MapState) -> Judgement:

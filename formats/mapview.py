@@ -43,6 +43,13 @@ def tier_of(dump: MapDump) -> str | None:
     return None
 
 
+def row_bytes(table: np.ndarray[Any, Any]) -> list[bytes]:
+    """The bytes of each row of a table [n, w]."""
+    count, size = table.shape[0], table.shape[1] * table.itemsize
+    packed = table.tobytes()
+    return [packed[at : at + size] for at in range(0, size * count, size)] if size else [b""] * count
+
+
 def slots_at_stride(values: np.ndarray[Any, Any], stride: int) -> np.ndarray[Any, Any]:
     """Every non-zero slot of uint8[n, V] values re-read at a stride of 12 or 16 bytes, as SLOT_DTYPE rows.
 
