@@ -13,7 +13,6 @@ from forensics.packet_arrays import PacketColumns, columns_of
 from forensics.ruleset import REASONS
 from forensics.tierjudge import judge_cluster, judge_namespace
 from formats.address import cidr_of_key
-from formats.base import Span
 from formats.layouts import TIER_NAMES
 
 if TYPE_CHECKING:
@@ -75,14 +74,15 @@ class Answered:
         """One line as plain values."""
         side, flows = self.side, self.flows
         batch, place = int(side.batch[row]), int(side.row[row])
+        ts, span = flows.line(batch, place)
         name, cidr = self.by(row)
         policy = int(self.policy[row])
         return {
             "at": int(self.at[row]),
             "batch": batch,
             "row": place,
-            "span": Span(*(int(each[row]) for each in (side.start, side.end, side.line, side.last_line))),
-            "ts": flows.ts(batch, place, int(side.utc_ns[row])),
+            "span": span,
+            "ts": ts,
             "src": flows.addresses.texts[side.src[row]],
             "sport": int(side.sport[row]),
             "dst": flows.addresses.texts[side.dst[row]],

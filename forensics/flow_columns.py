@@ -3,39 +3,43 @@ held in memory."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from forensics.flow_spool import Spool
-from formats.base import FlowBatch
+from formats.base import FlowBatch, Span
 from formats.columns import Column, LineSpans, Words, ZapTimes, coded
 from formats.log_time import zap_texts
 
-if TYPE_CHECKING:
-    from formats.base import Span
-
+Array = np.ndarray[Any, Any]
 #: A shorter batch stays as it was read.
 PACKED_ROWS = 4096
 #: Columns whose few texts stand in many rows.
 TEXTS = ("src", "dst", "protocol", "verdict", "direction", "tier")
 _NUMBERS = ("utc_ns", "sport", "dport")
+_NAMES = ("ts", "utc_ns", "src", "sport", "dst", "dport", "protocol", "verdict", "direction", "tier")
+_MILLISECOND = 1_000_000
 _SMALL = 1 << 31
-_ROW = np.dtype(
-    [
-        ("utc_ns", "<i8"), ("start", "<i8"), ("size", "<u4"), ("line", "<u4"), ("src", "<i4"), ("dst", "<i4"),
-        ("sport", "<i4"), ("dport", "<i4"), ("protocol", "<u2"), ("verdict", "<u2"), ("direction", "<u2"),
-        ("tier", "<u2"),
-    ]
-)  # fmt: skip
 
 
 class SpooledBatch:
-    """A FlowBatch whose rows lie in a file; reads as one."""
+    """A FlowBatch whose rows lie in a file, each number in as few bytes as hold it; reads as one."""
 
-    def __init__(self, spool: Spool, rows: Any, words: dict[str, list[Any]], span: Span) -> None:
+    def __init__(self, spool: Spool, columns: dict[str, Array], words: dict[str, list[Any]], span: Span) -> None:
+        """columns: the numbers of ZapTimes (`utc_ns`), Words, ports and LineSpans, by name."""
         self._spool, self._words, self.span = spool, words, span
-        self._first, self._count = spool.append(rows), len(rows)
+        self._base = {"utc_ns": int(columns["utc_ns"].min()), "start": int(columns["start"].min())}
+        columns = dict(columns)
+        columns["utc_ns"] = (columns["utc_ns"] - self._base["utc_ns"]) // _MILLISECOND
+        columns["start"] = columns["start"] - self._base["start"]
+        kinds = [(name, np.min_scalar_type(column.max())) for name, column in columns.items()]
+        self._dtype = np.dtype(kinds)
+        self._count = len(columns["start"])
+        rows = np.empty(self._count, self._dtype)
+        for name, column in columns.items():
+            rows[name] = column
+        self._at = spool.append(rows)
 
     def __len__(self) -> int:
         return self._count
@@ -43,21 +47,34 @@ class SpooledBatch:
     @property
     def columns(self) -> dict[str, Any]:
         """As FlowBatch's."""
-        rows = self._spool.read(self._first, self._count)
-        times = np.ascontiguousarray(rows["utc_ns"])
+        rows = self._rows(0, self._count)
+        times = self._times(rows)
         columns: dict[str, Any] = {"ts": ZapTimes(times), "utc_ns": Column(times)}
         columns |= {name: Column(np.ascontiguousarray(rows[name])) for name in ("sport", "dport")}
         columns |= {name: Words(np.ascontiguousarray(rows[name]), self._words[name]) for name in TEXTS}
-        names = ("ts", "utc_ns", "src", "sport", "dst", "dport", "protocol", "verdict", "direction", "tier")
-        return {name: columns[name] for name in names}
+        return {name: columns[name] for name in _NAMES}
 
     @property
     def spans(self) -> LineSpans:
         """As FlowBatch's."""
-        rows = self._spool.read(self._first, self._count)
-        spans = np.empty(self._count, LineSpans.DTYPE)
-        for name in ("start", "size", "line"):
-            spans[name] = rows[name]
+        return self._spans(self._rows(0, self._count))
+
+    def line(self, row: int) -> tuple[str, Span]:
+        """The time as logged and the place of one line."""
+        rows = self._rows(row, 1)
+        return zap_texts(self._times(rows))[0], Span(*self._spans(rows)[0].tolist())
+
+    def _rows(self, first: int, count: int) -> Array:
+        return self._spool.read(self._dtype, self._at, first, count)
+
+    def _times(self, rows: Array) -> Array:
+        times: Array = rows["utc_ns"].astype(np.int64) * _MILLISECOND + self._base["utc_ns"]
+        return times
+
+    def _spans(self, rows: Array) -> LineSpans:
+        spans = np.empty(len(rows), LineSpans.DTYPE)
+        spans["start"] = rows["start"].astype(np.int64) + self._base["start"]
+        spans["size"], spans["line"] = rows["size"], rows["line"]
         return LineSpans(spans)
 
 
@@ -79,19 +96,17 @@ class Packer:
         words = {name: column for name in TEXTS if isinstance(column := columns.get(name), Words)}
         plain = [columns.get(name) for name in ("ts", *_NUMBERS)]
         spans = batch.spans if isinstance(batch.spans, LineSpans) else LineSpans.of(batch.spans)
-        fits = len(words) == len(TEXTS) and len(columns) == len(TEXTS) + len(plain)
+        fits = len(words) == len(TEXTS) and len(columns) == len(_NAMES)
         fits &= all(isinstance(column, Column) for column in plain) and isinstance(columns["ts"], ZapTimes)
-        fits &= all(len(word.words) < 1 << 16 for name, word in words.items() if name not in ("src", "dst"))
         if not fits or spans is None:
             return FlowBatch(columns, batch.spans, batch.span)
-        rows = np.empty(len(batch), _ROW)
-        for name in ("start", "size", "line"):
-            rows[name] = spans.rows[name]
-        for name in (*_NUMBERS, *TEXTS):
-            rows[name] = columns[name].array
+        numbers = {name: columns[name].array for name in (*_NUMBERS, *TEXTS)}
+        numbers |= {name: spans.rows[name] for name in ("start", "size", "line")}
+        if any(numbers[name].min() < 0 for name in ("sport", "dport")):
+            return FlowBatch(columns, batch.spans, batch.span)
         if self._spool is None:
-            self._spool = Spool(_ROW)
-        return SpooledBatch(self._spool, rows, {name: word.words for name, word in words.items()}, batch.span)
+            self._spool = Spool()
+        return SpooledBatch(self._spool, numbers, {name: word.words for name, word in words.items()}, batch.span)
 
 
 def _column(name: str, values: list[Any]) -> Any:

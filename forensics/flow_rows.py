@@ -15,8 +15,8 @@ import numpy as np
 from forensics.flow_columns import SpooledBatch
 from forensics.flow_spool import Spool
 from forensics.sorted_search import distinct
-from formats.columns import Column, LineSpans, Words, coded
-from formats.log_time import zap_texts
+from formats.base import Span
+from formats.columns import Column, Words, coded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ class Vocabulary:
 class FlowSide:
     """The lines of one program in log order, as arrays of one length. `src`, `dst`, `protocol`, `direction` and `tier`
     are codes of the vocabularies; `allowed` the logged verdict; `number` the IP protocol, LOST where the text lost it;
-    `batch` and `row` the place; `start`, `end`, `line` and `last_line` the bytes and lines of it.
+    `batch` and `row` the place.
     """
 
     src: Array
@@ -92,10 +92,6 @@ class FlowSide:
     utc_ns: Array
     batch: Array
     row: Array
-    start: Array
-    end: Array
-    line: Array
-    last_line: Array
 
     def __len__(self) -> int:
         return len(self.src)
@@ -108,9 +104,8 @@ class FlowSide:
 #: A line in the spool: what FlowSide is made of, in few bytes.
 _SIDE = np.dtype(
     [
-        ("utc_ns", "<i8"), ("start", "<i8"), ("src", "<i4"), ("dst", "<i4"), ("protocol", "<i4"), ("tier", "<i4"),
-        ("row", "<u4"), ("size", "<u4"), ("line", "<u4"), ("batch", "<u4"), ("sport", "<u2"), ("dport", "<u2"),
-        ("lines", "<u2"), ("direction", "<u1"), ("allowed", "?"),
+        ("utc_ns", "<i8"), ("src", "<i4"), ("dst", "<i4"), ("protocol", "<u4"), ("tier", "<u4"), ("row", "<u4"),
+        ("batch", "<u4"), ("sport", "<u2"), ("dport", "<u2"), ("direction", "<u1"), ("allowed", "?"),
     ]
 )  # fmt: skip
 
@@ -118,6 +113,7 @@ _SIDE = np.dtype(
 class _Run(NamedTuple):
     """Where the lines of each pod address of one batch and direction lie in the spool: address code -> first, size."""
 
+    place: int
     codes: Array
     first: Array
     size: Array
@@ -137,7 +133,7 @@ class FlowRows:
         #: What other modules make of the addresses, by family; see flow_answers.address_words.
         self.words: dict[int, tuple[tuple[Array, ...], Array]] = {}
         self.count = self.unread = self.strays = 0
-        self._spool = Spool(_SIDE)
+        self._spool = Spool()
         self._runs: dict[str, list[_Run]] = {way: [] for way in _DIRECTIONS}
         known = [pod.ip for pod in node.known_pods if pod.ip and pod.local is not False]
         families = _Families(self.addresses)
@@ -159,8 +155,8 @@ class FlowRows:
             rows = np.flatnonzero(decided & own[way] & (named[way] | (direction == self.ways[None])))
             rows = rows[np.argsort(ends[way][rows], kind="stable")]
             codes, first, count = np.unique(ends[way][rows], return_index=True, return_counts=True)
-            start = self._spool.append(table.taken(rows, number, self.vocabularies))
-            self._runs[way].append(_Run(codes, first + start, count))
+            place = self._spool.append(table.taken(rows, number, self.vocabularies))
+            self._runs[way].append(_Run(place, codes, first, count))
         taken = neither & (own["ingress"] | own["egress"])
         for way in _DIRECTIONS:
             taken |= named[way] & own[way]
@@ -176,26 +172,23 @@ class FlowRows:
         """
         wanted = distinct(self.addresses.find(addresses))
         runs = [
-            (int(run.first[at]), int(run.size[at]))
+            (run.place, int(run.first[at]), int(run.size[at]))
             for run in self._runs[direction]
             for at in np.flatnonzero(np.isin(run.codes, wanted)).tolist()
         ]
-        rows = np.concatenate([np.empty(0, _SIDE), *(self._spool.read(*run) for run in runs)])
+        rows = np.concatenate([np.empty(0, _SIDE), *(self._spool.read(_SIDE, *run) for run in runs)])
         if len(wanted) > 1:
             rows = rows[np.lexsort((rows["row"], rows["batch"]))]
         return self._side(rows)
 
     def _side(self, rows: Array) -> FlowSide:
         column = {name: np.ascontiguousarray(rows[name]) for name in _SIDE.names or ()}
-        size, lines = column.pop("size"), column.pop("lines")
         numbers = [PROTOCOLS.get(text or "", LOST) for text in self.vocabularies["protocol"].texts]
         for name in ("sport", "dport"):
             column[name] = column[name].astype(np.int32)
         return FlowSide(
             **column,
             number=np.array(numbers, np.int16)[column["protocol"]],
-            end=column["start"] + size,
-            last_line=column["line"] + lines,
         )
 
     def any_of_tier(self, tier: str, addresses: Iterable[str], direction: Direction) -> bool:
@@ -206,13 +199,14 @@ class FlowRows:
         side = self.side(addresses, direction)
         return bool(((side.direction == self.ways[direction]) & (side.tier == code)).any())
 
-    def ts(self, batch: int, row: int, utc_ns: int) -> str | None:
-        """The time of a line as logged."""
+    def line(self, batch: int, row: int) -> tuple[str | None, Span]:
+        """The time of a line as logged, and its place in its artifact."""
         lines = self.batches[batch][1]
         if isinstance(lines, SpooledBatch):
-            return zap_texts(np.array([utc_ns]))[0]
-        found: str | None = lines.columns["ts"][row]
-        return found
+            return lines.line(row)
+        where = lines.spans[row]
+        span = Span(*(int(where[name]) for name in ("start", "end", "first_line", "last_line")))
+        return lines.columns["ts"][row], span
 
     def artifact(self, batch: int) -> Artifact:
         """The artifact that a batch is of."""
@@ -233,7 +227,6 @@ class _Table:
             self.codes[name] = vocabularies[name].places(column.words)[column.array]
         self.numbers = {name: _ports(columns.get(name), size) for name in ("sport", "dport")}
         self.numbers["utc_ns"] = _times(columns.get("utc_ns"), size)
-        self._spans = batch.spans
 
     def taken(self, rows: Array, number: int, vocabularies: dict[str, Vocabulary]) -> Array:
         """Rows as they go to the spool."""
@@ -246,13 +239,6 @@ class _Table:
         out["allowed"] = allowed[self.codes["verdict"][rows]]
         # of the directions a line can have only ingress, egress and none come here: the first codes of all
         out["direction"], out["batch"], out["row"] = self.codes["direction"][rows], number, rows
-        if isinstance(self._spans, LineSpans):
-            spans = self._spans.rows[rows]
-            out["start"], out["size"], out["line"], out["lines"] = spans["start"], spans["size"], spans["line"], 0
-        else:
-            spans = self._spans[rows]
-            out["start"], out["size"] = spans["start"], spans["end"] - spans["start"]
-            out["line"], out["lines"] = spans["first_line"], spans["last_line"] - spans["first_line"]
         return out
 
 

@@ -16,31 +16,27 @@ MEMORY_BYTES = 16 * 1024 * 1024
 
 
 class Spool:
-    """Rows of one dtype that are appended once and read in runs."""
+    """Runs of rows, each of any dtype, that are written once and read in whole or in part."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
+    def __init__(self) -> None:
         # unbuffered, because what is written are large pieces; it lives as long as its rows
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, buffering=0)  # noqa: SIM115
-        self._rows = 0
-
-    def __len__(self) -> int:
-        return self._rows
+        self._size = 0
 
     def append(self, rows: Array) -> int:
-        """Write rows behind the others; returns the number of the first of them."""
-        first = self._rows
-        self._file.seek(first * self.dtype.itemsize)
+        """Write rows behind the others; returns the place of their first byte."""
+        at = self._size
+        self._file.seek(at)
         left = np.ascontiguousarray(rows).view(np.uint8).reshape(-1).data
+        self._size += len(left)
         while left:
             left = left[self._file.write(left) :]
-        self._rows += len(rows)
-        return first
+        return at
 
-    def read(self, first: int, count: int) -> Array:
-        """A run of rows."""
-        out = np.empty(count, self.dtype)
-        self._file.seek(first * self.dtype.itemsize)
+    def read(self, dtype: np.dtype[Any], at: int, first: int, count: int) -> Array:
+        """Rows `first` to `first + count` of the run at a place."""
+        out = np.empty(count, dtype)
+        self._file.seek(at + first * dtype.itemsize)
         left = out.view(np.uint8).reshape(-1).data
         while left and (taken := self._file.readinto(left)):
             left = left[taken:]
