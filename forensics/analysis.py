@@ -48,7 +48,11 @@ def run(
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
     """Read, join, judge and write down. Raises UsageError and NothingReadable (forensics.problem)."""
-    case = read_case(inputs, overrides=overrides, budget=budget, progress=progress)
+    return report_of(read_case(inputs, overrides=overrides, budget=budget, progress=progress))
+
+
+def report_of(case: Case) -> Report:
+    """Judge what was read, and write it down."""
     judged = judge(case)
     return Report(document(case, judged), case, judged)
 

@@ -122,6 +122,13 @@ def _beside() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1)
 
 
+def settle() -> None:
+    """Every member is read: the thread that hashes ends."""
+    if _beside.cache_info().currsize:
+        _beside().shutdown()
+        _beside.cache_clear()
+
+
 def read_artifact(member: Member, index: int) -> Artifact:
     """Read one member to its end: recognise it, take its records, hash every byte."""
     hashing = _Hashing(member.stream)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from forensics.archive import BLOCK, ZIP_MAGIC, Member, folder_files, is_tar, members
-from forensics.artifact import Artifact, read_artifact
+from forensics.artifact import Artifact, read_artifact, settle
 from forensics.budget import Budget, OverBudget
 from forensics.inflate import GZIP_MAGIC
 from forensics.problem import CaseProblem, NothingReadable, UsageError
@@ -78,6 +78,7 @@ def read_bundle(
             )
         except OSError as error:
             problems.append(CaseProblem(f"{label}: cannot be read ({error.strerror or error})", done="skipped"))
+    settle()
     artifacts = _arrange(inputs)
     if not any(artifact.size for artifact in artifacts):
         reasons = "; ".join(problem.what for problem in problems) or "empty"

@@ -6,6 +6,7 @@ Imports stand inside the commands, so that `--help` costs no more than the optio
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,12 +51,13 @@ def analyze(
     """Analyse one case: what is wrong, who is hit, since when, what to do."""
     _choice("--format", form, FORMATS)
     _choice("--fail-on", fail_on, LEVELS)
-    from forensics.analysis import run
+    from forensics.analysis import read_case, report_of
     from forensics.case import Overrides
     from reports import render
 
     with _progress() as progress:
-        report = run(inputs, overrides=Overrides(_version(agent_version), _address(node_ip)), progress=progress)
+        case = read_case(inputs, overrides=Overrides(_version(agent_version), _address(node_ip)), progress=progress)
+    report = report_of(case)
     color, width = _terminal(output)
     _write(render(form, report.document, color=color, width=width), output)
     if fail_on != "never" and report.at_least(fail_on):
@@ -291,6 +293,8 @@ def main() -> None:
 
     # A run makes much and throws little away: looking for cycles at every few hundred objects is a tenth of its time.
     gc.set_threshold(_GC_OBJECTS)
+    # No matrix is multiplied here; the threads that numpy would start for it are in the way of forks.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         status = app(standalone_mode=False)
     except NpforensicsError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from forensics import collect
+from forensics.beside import mapped, workers
 from forensics.comparable import NotComparable
 from forensics.comparison_rows import comparison_rows
 from forensics.context import Context
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from forensics.case import Case, Node
     from forensics.detectors.base import Detector
     from forensics.podstate import PodState
+
+
+#: Map entries and flow lines of a node from which on a second process is worth its start.
+_LARGE = 100_000
 
 
 @dataclass(slots=True, repr=False)
@@ -44,43 +49,79 @@ class Judged:
     comparisons: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
 
+@dataclass(slots=True, repr=False)
+class _Pod:
+    """What was found out of one pod identifier: plain values, so that another process can find it out."""
+
+    policies: list[str]
+    outcomes: list[Outcome]
+    comparison: dict[str, Any]
+    problems: list[CaseProblem]
+
+
 def judge(case: Case) -> Judged:
     """Ask every detector about every pod identifier."""
     judged = Judged()
     for node in case.nodes:
-        neighbours = Neighbours(node)
-        for identifier in sorted(node.pods):
-            context = Context(case, node, node.pods[identifier], neighbours)
-            context.pod.policies = context.intent.policy_names
-            for detector in DETECTORS:
-                answer = _ask(detector, context, judged)
-                _orphan(node.pods[identifier], answer)
-                judged.outcomes.append(Outcome(detector.id, node.id, identifier, answer))
-                judged.findings += answer.findings
-            judged.comparisons[node.id, identifier] = _compared(context, judged)
-            for state in node.pods[identifier].maps.values():
-                state.forget()
+        identifiers = sorted(node.pods)
+        for identifier, pod in zip(identifiers, _pods(case, node, identifiers), strict=True):
+            node.pods[identifier].policies = pod.policies
+            judged.outcomes += pod.outcomes
+            judged.findings += [finding for outcome in pod.outcomes for finding in outcome.answer.findings]
+            judged.problems += pod.problems
+            judged.comparisons[node.id, identifier] = pod.comparison
     _order(judged.findings)
     return judged
 
 
-def _ask(detector: Detector, context: Context, judged: Judged) -> Answer:
+def _pods(case: Case, node: Node, identifiers: list[str]) -> list[_Pod]:
+    """Each identifier's answers; the pods of a large node are shared out among the cores."""
+    neighbours = Neighbours(node)
+
+    def one(identifier: str) -> _Pod:
+        return _pod(Context(case, node, node.pods[identifier], neighbours))
+
+    entries = sum(state.count for pod in node.pods.values() for state in pod.maps.values())
+    lines = sum(len(batch) for artifact in node.group.own for batch in artifact.flows)
+    count = workers() if len(identifiers) > 1 and entries + lines >= _LARGE else 1
+    if count == 1:
+        return [one(identifier) for identifier in identifiers]
+    if lines:
+        _ = neighbours.flows  # sorted once, for everybody
+    return mapped(one, identifiers, count)
+
+
+def _pod(context: Context) -> _Pod:
+    pod, problems = context.pod, list[CaseProblem]()
+    pod.policies = context.intent.policy_names
+    outcomes = []
+    for detector in DETECTORS:
+        answer = _ask(detector, context, problems)
+        _orphan(pod, answer)
+        outcomes.append(Outcome(detector.id, context.node.id, pod.identifier, answer))
+    comparison = _compared(context, problems)
+    for state in pod.maps.values():
+        state.forget()
+    return _Pod(pod.policies, outcomes, comparison, problems)
+
+
+def _ask(detector: Detector, context: Context, problems: list[CaseProblem]) -> Answer:
     try:
         return detector.run(context)
     except Exception as error:  # noqa: BLE001 - a detector's defect must cost its own answer, never the case
         what = f"detector {detector.id} failed on {context.pod.identifier}: {type(error).__name__}: {error}"
         hint = "this is a defect of npforensics: please report it"
-        judged.problems.append(CaseProblem(what, done="answered cannot-tell", lost="this answer", hint=hint))
+        problems.append(CaseProblem(what, done="answered cannot-tell", lost="this answer", hint=hint))
         return Answer(CANNOT_TELL, "the detector failed")
 
 
-def _compared(context: Context, judged: Judged) -> dict[str, Any]:
+def _compared(context: Context, problems: list[CaseProblem]) -> dict[str, Any]:
     try:
         return comparison_rows(context)
     except Exception as error:  # noqa: BLE001 - a defect of the comparison must cost its own rows, never the case
         what = f"the comparison failed on {context.pod.identifier}: {type(error).__name__}: {error}"
         hint = "this is a defect of npforensics: please report it"
-        judged.problems.append(CaseProblem(what, done="not compared", lost="this comparison", hint=hint))
+        problems.append(CaseProblem(what, done="not compared", lost="this comparison", hint=hint))
         return dict.fromkeys(DIRECTIONS, NotComparable("the comparison failed", ()).as_json())
 
 

@@ -1,0 +1,124 @@
+"""Work shared out among forks, and rows kept on a file: the same results as in one process and in memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forensics import beside, flow_spool
+from forensics.flow_columns import PACKED_ROWS, Packer, SpooledBatch
+from forensics.flow_spool import Spool
+from formats.agent_log import FORMAT as AGENT_LOG
+from formats.base import FlowBatch
+from formats.source import Source
+
+CASES = Path(__file__).parents[1] / "corpus" / "cases"
+_SHARED_OUT = """
+import json, sys
+from forensics import engine
+from forensics.analysis import run
+plain = run([sys.argv[1]]).document
+engine._LARGE = 0
+engine.workers = lambda: 3
+calls = []
+mapped = engine.mapped
+engine.mapped = lambda *rest: calls.append(1) or mapped(*rest)
+shared = run([sys.argv[1]]).document
+assert calls
+assert json.dumps(plain) == json.dumps(shared)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_results_come_back_in_order(count: int) -> None:
+    program = (
+        "import os\nfrom forensics.beside import mapped\n"
+        f"found = mapped(lambda item: (item * item, os.getpid()), list(range(7)), {count})\n"
+        "assert [square for square, _ in found] == [0, 1, 4, 9, 16, 25, 36], found\n"
+        f"assert len({{process for _, process in found}}) == {count}\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_what_a_helper_cannot_give_is_made_here() -> None:
+    program = (
+        "import os\nfrom forensics.beside import mapped\nhere = os.getpid()\n"
+        "def work(item):\n"
+        "    if os.getpid() != here and item == 3:\n        os._exit(9)\n"
+        "    return item + 1\n"
+        "assert mapped(work, [1, 2, 3, 4], 2) == [2, 3, 4, 5]\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("case", ["incident", "healthy-ipv4", "planted-entries"])
+def test_pods_judged_by_several_processes_give_the_same_document(case: str) -> None:
+    subprocess.run([sys.executable, "-c", _SHARED_OUT, str(CASES / case / "input")], check=True)
+
+
+def test_a_process_with_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(beside, "_TASKS", tmp_path)
+    monkeypatch.setattr(beside.os, "cpu_count", lambda: 2)
+    (tmp_path / "1").mkdir()
+    alone = beside.workers()
+    (tmp_path / "2").mkdir()
+
+    assert (alone, beside.workers()) == (2, 1)
+
+
+@pytest.mark.parametrize("memory", [0, 50, 1 << 20])
+def test_rows_are_read_as_they_were_written(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_spool, "MEMORY_BYTES", memory)
+    spool = Spool()
+    words, bytes_ = np.arange(20, dtype="<u4"), np.arange(30, dtype="<u1")
+
+    places = spool.append(words), spool.append(bytes_), spool.append(words[:0])
+
+    assert spool.read(words.dtype, places[0], 3, 5).tolist() == [3, 4, 5, 6, 7]
+    assert spool.read(bytes_.dtype, places[1], 0, 30).tolist() == list(range(30))
+    assert spool.read(words.dtype, places[2], 0, 0).tolist() == []
+
+
+def line(number: int, address: str) -> str:
+    stamp = f"2026-11-21T03:{number // 60 % 60:02d}:{number % 60:02d}.{number % 1000:03d}Z"
+    return (
+        f'{{"level":"info","ts":"{stamp}","caller":"runtime/asm_amd64.s:1693","msg":"Flow Info: Src IP: {address} '
+        f"Src Port: {number % 65536} Dest IP: 10.0.2.30 Dest Port: 8080 Proto TCP Verdict "
+        f'{"DENY" if number % 3 else "ACCEPT"} Direction ingress, Tier NETWORK_POLICY"}}\n'
+    )
+
+
+def test_a_spooled_batch_reads_as_it_was() -> None:
+    text = "".join(line(number, f"10.0.{number % 7}.{number % 251}") for number in range(PACKED_ROWS + 10)).encode()
+    (batch,) = [item for item in AGENT_LOG.read(Source("a.log", text)) if isinstance(item, FlowBatch)]
+
+    packed = Packer().packed(batch)
+
+    assert isinstance(packed, SpooledBatch)
+    assert list(batch.columns) == list(packed.columns)
+    assert {name: list(column) for name, column in batch.columns.items()} == {
+        name: list(column) for name, column in packed.columns.items()
+    }
+    assert batch.spans.whole().tolist() == packed.spans.whole().tolist()
+    assert packed.line(7) == (batch.columns["ts"][7], (*batch.spans[7].tolist(),))
+
+
+def test_a_batch_with_odd_rows_stays_in_memory() -> None:
+    torn = line(1, "10.0.0.1").replace("2026-11-21T03:00:01.001Z", "some day")
+    text = ("".join(line(number, "10.0.0.2") for number in range(PACKED_ROWS)) + torn).encode()
+    (batch,) = [item for item in AGENT_LOG.read(Source("a.log", text)) if isinstance(item, FlowBatch)]
+
+    packed = Packer().packed(batch)
+
+    assert isinstance(packed, FlowBatch)
+    assert list(packed.columns["ts"]) == list(batch.columns["ts"])
+    assert list(packed.columns["src"]) == list(batch.columns["src"])
