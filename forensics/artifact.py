@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from forensics.disguise import as_printed
 from forensics.flow_columns import Packer, SpooledBatch
 from forensics.identify import Identity, identify
+from forensics.packed_dump import packed
 from formats.base import EventBatch, FlowBatch, MapDump, Problem, Record
 from formats.source import HEAD_BYTES, Oversized, Source
 
@@ -159,7 +160,7 @@ def _sort_items(artifact: Artifact, items: Iterator[Item]) -> None:
         if isinstance(item, Record):
             artifact.records.append(item)
         elif isinstance(item, MapDump):
-            artifact.dumps.append(item)
+            artifact.dumps.append(packed(item))
         elif isinstance(item, FlowBatch):
             artifact.flows.append(packer.packed(item))
         elif isinstance(item, EventBatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +80,15 @@ def _pods(case: Case, node: Node, identifiers: list[str]) -> list[_Pod]:
     neighbours = Neighbours(node)
 
     def one(identifier: str) -> _Pod:
-        return _pod(Context(case, node, node.pods[identifier], neighbours))
+        found = _pod(Context(case, node, node.pods[identifier], neighbours))
+        if large:
+            gc.collect(1)  # the tables of this pod hang in cycles, and few objects are enough for megabytes of them
+        return found
 
     entries = sum(state.count for pod in node.pods.values() for state in pod.maps.values())
     lines = sum(len(batch) for artifact in node.group.own for batch in artifact.flows)
-    count = workers() if len(identifiers) > 1 and entries + lines >= _LARGE else 1
+    large = entries + lines >= _LARGE
+    count = workers() if large and len(identifiers) > 1 else 1
     if count == 1:
         return [one(identifier) for identifier in identifiers]
     if lines:

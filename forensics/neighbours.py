@@ -92,6 +92,7 @@ class Neighbours:
                 if state.view.dump.values.shape[1] < TAIL:
                     continue
                 hashes.append(_hashes(state.view.dump.values[:, :TAIL]))
+                state.view.dump.forget()
                 maps.append((total, f"{identifier}_{name}", state))
                 total += len(hashes[-1])
         return np.concatenate([np.zeros(0, np.uint64), *hashes]), maps

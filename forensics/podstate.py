@@ -119,6 +119,8 @@ class MapState:
     def forget(self) -> None:
         """Let go of what was made from the dump's arrays; it is made again when somebody asks."""
         self._entries = self._slots = self._cidrs = None
+        for view in self.views:
+            view.dump.forget()
 
     @property
     def whole(self) -> bool:

@@ -107,6 +107,9 @@ class MapDump:
     complete: bool = False
     notes: list[str] = field(default_factory=list)
 
+    def forget(self) -> None:
+        """Let go of what was made from the dump and can be made again; here there is nothing."""
+
     @property
     def count(self) -> int:
         """Number of entries shown."""

@@ -18,7 +18,7 @@ from formats.log_time import utc_ns
 #: Columns of a FlowBatch, in this order; `utc_ns` stands beside the time as logged.
 COLUMNS = ("ts", "utc_ns", "src", "sport", "dst", "dport", "protocol", "verdict", "direction", "tier")
 #: Rows of a batch.
-BATCH_ROWS = 524_288
+BATCH_ROWS = 262_144
 
 #: A flow message with its values in it (v1.2.2 and later), IPv4 and IPv6 punctuation. Groups: COLUMNS from src on.
 FLOW_MESSAGE = re.compile(

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 #: Bytes of a log that are sorted together, by one process.
-STRETCH_BYTES = 8 * 1024 * 1024
+STRETCH_BYTES = 4 * 1024 * 1024
 #: Events of a stretch from which on they are given out as a batch.
-EVENT_ROWS = 2048
+EVENT_ROWS = 256
 _LOGGERS = 40  # enough for all names there are
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MEGABYTE = 1e6
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class NotInstalled(Exception):
@@ -118,7 +117,10 @@ def _environment() -> dict[str, str]:
 
 
 class _Watch:
-    """The largest sum of resident memory over a process and its children, looked at fifty times a second."""
+    """The largest sum of memory over a process and its children, looked at fifty times a second.
+
+    Pages that several of them share are counted once (Pss): a fork's pages are its parent's until one of them writes.
+    """
 
     def __init__(self, pid: int) -> None:
         self.peak = 0
@@ -132,19 +134,22 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.02):
-            self.peak = max(self.peak, sum(_resident(pid) for pid in _family(self._pid)))
+            self.peak = max(self.peak, sum(_memory(pid) for pid in _family(self._pid)))
 
 
 def _family(pid: int) -> list[int]:
+    """A process and all below it, whichever of their threads started them."""
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(each) for task in tasks for each in (task / "children").read_text().split()]
+    except (OSError, ValueError):
+        return [pid]
+    return [pid, *(each for child in children for each in _family(child))]
+
+
+def _memory(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return []
-    return [pid, *(each for child in children for each in _family(int(child)))]
-
-
-def _resident(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
-    except (OSError, IndexError):
         return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
