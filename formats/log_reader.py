@@ -19,7 +19,7 @@ from formats.log_tolerant import TolerantLog
 from formats.source import LINE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from formats.base import Item
     from formats.columns import LineSpans
@@ -293,32 +293,32 @@ def _is_pure(head: bytes) -> bool:
 
 
 def _stretches(source: Source) -> Iterator[bytes]:
-    """Whole lines, up to STRETCH_BYTES together. A line longer than any log has is read in parts, as so many lines.
-
-    Where a stretch ends depends on the content alone.
+    """Whole lines, up to STRETCH_BYTES together: each ends at the last line feed before a multiple of STRETCH_BYTES of
+    the log, whatever pieces it comes in. A line longer than any log has is read in parts, as so many lines.
     """
-    least = max(STRETCH_BYTES, LINE_BYTES)
-    parts: list[bytes] = []
-    size = 0
+    parts: list[bytes | memoryview] = []
+    held, left = 0, STRETCH_BYTES
     for chunk in source.chunks():
-        parts.append(chunk)
-        size += len(chunk)
-        if size >= 2 * least:
-            rest = yield from _cut(b"".join(parts), least)
-            parts, size = [rest], len(rest)
-    rest = yield from _cut(b"".join(parts), 1)
-    assert not rest
-
-
-def _cut(data: bytes, least: int) -> Generator[bytes, None, bytes]:
-    """Stretches, as long as `least` bytes are left; returns what is left."""
-    at = 0
-    while len(data) - at >= least:
-        stop = at + STRETCH_BYTES
-        cut = len(data) if stop >= len(data) else data.rfind(b"\n", at, stop) + 1
-        if not cut:
-            far = min(at + max(STRETCH_BYTES, LINE_BYTES), len(data))
-            cut = data.find(b"\n", stop, far) + 1 or far
-        yield data[at:cut]
-        at = cut
-    return data[at:]
+        view = memoryview(chunk)
+        at = 0
+        while len(view) - at >= left:
+            cut = chunk.rfind(b"\n", at, at + left) + 1
+            if not cut and (held + left >= LINE_BYTES or any(b"\n" in part for part in map(bytes, parts))):
+                whole = b"".join((*parts, view[at : at + left]))
+                cut = whole.rfind(b"\n") + 1 or len(whole)
+                yield whole[:cut]
+                parts, held = [whole[cut:]], len(whole) - cut
+            elif cut:
+                yield b"".join((*parts, view[at:cut]))
+                parts, held = [view[cut : at + left]], at + left - cut
+            else:
+                parts.append(view[at : at + left])
+                held += left
+            at += left
+            left = STRETCH_BYTES
+        parts.append(view[at:])
+        held += len(view) - at
+        left -= len(view) - at
+    rest = b"".join(parts)
+    if rest:
+        yield rest

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from log_items import ROW, ROW6, events, flows, items, problems, summary
 from render_logs import TS, flow, line
 
-from formats import log_pool, log_reader, log_stretch
+from formats import log_pool, log_reader, log_stretch, source
 from formats.agent_log import FORMAT as AGENT_LOG
 from formats.base import EventBatch, FlowBatch, Problem, Record
 from formats.cri_log import FORMAT as CRI_LOG
@@ -427,3 +427,22 @@ def test_hostile_text_neither_raises_nor_takes_long(form, text: bytes) -> None:
     got = list(form.read(Source("x.log", text)))
 
     assert all(isinstance(item, Record | FlowBatch | EventBatch | Problem) for item in got)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([b"a", b"bb\n", b"\n", b"c" * 30]), max_size=60).map(b"".join), st.integers(1, 40))
+def test_stretches_are_cut_by_content_alone(text: bytes, chunk: int) -> None:
+    def stretches(size: int) -> list[bytes]:
+        with (
+            mock.patch.object(log_reader, "STRETCH_BYTES", 32),
+            mock.patch.object(log_reader, "LINE_BYTES", 40),
+            mock.patch.object(source, "CHUNK_BYTES", size),
+            mock.patch.object(source, "HEAD_BYTES", size),
+        ):
+            return list(log_reader._stretches(Source("a.log", io.BytesIO(text))))
+
+    whole = stretches(10_000)
+
+    assert whole == stretches(chunk)
+    assert b"".join(whole) == text
+    assert all(part.endswith(b"\n") or len(part) >= 40 for part in whole[:-1])
