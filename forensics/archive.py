@@ -37,13 +37,14 @@ class Member:
     """One file of an input: its path as text (undecodable bytes escaped), a forward-only stream, its header time.
 
     `container` is the chain of archives around it, outermost first; `modified` is a tar header's time (evidence),
-    None for loose files and folders, whose times say nothing.
+    None for loose files and folders, whose times say nothing; `size` is what a tar header says of it.
     """
 
     container: tuple[str, ...]
     path: str
     stream: BinaryIO
     modified: int | None = None
+    size: int | None = None
 
 
 class Peekable(io.RawIOBase):
@@ -102,7 +103,12 @@ def is_tar(head: bytes) -> bool:
 
 
 def members(
-    path: str, stream: BinaryIO, budget: Budget, container: tuple[str, ...] = (), modified: int | None = None
+    path: str,
+    stream: BinaryIO,
+    budget: Budget,
+    container: tuple[str, ...] = (),
+    modified: int | None = None,
+    size: int | None = None,
 ) -> Iterator[Member | Problem]:
     """Every file in `stream`, archives opened in place. Yields a Problem where an archive breaks and goes on."""
     budget.member()
@@ -115,7 +121,7 @@ def members(
     elif is_tar(head):
         yield from _tar(path, here, budget, container)
     else:
-        yield Member(container, path, cast("BinaryIO", here), modified)
+        yield Member(container, path, cast("BinaryIO", here), modified, size)
 
 
 class _Inflate(io.RawIOBase):
@@ -220,7 +226,7 @@ def _tar_member(
         return
     content = Content(padded, info.size)
     guarded = _Guarded(cast("BinaryIO", content), budget, tar=(padded, info.offset_data))
-    yield from members(name, cast("BinaryIO", guarded), budget, inner, int(info.mtime))
+    yield from members(name, cast("BinaryIO", guarded), budget, inner, int(info.mtime), info.size)
     yield from guarded.problems(name)
 
 

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from forensics.archive import BLOCK, ZIP_MAGIC, Member, folder_files, is_tar, members
-from forensics.artifact import Artifact, read_artifact, settle
 from forensics.budget import Budget, OverBudget
 from forensics.inflate import GZIP_MAGIC
 from forensics.problem import CaseProblem, NothingReadable, UsageError
+from forensics.reading import Readers
 from formats.base import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from forensics.artifact import Artifact
 
 
 @dataclass(slots=True, repr=False)
@@ -62,6 +64,7 @@ def read_bundle(
         label = "-" if path == "-" else Path(path).resolve().name
         entry = Input(label, "file")
         inputs.append(entry)
+        readers = Readers(Path(path).stat().st_size if Path(path).is_file() else 0, index)
         try:
             for member in _open(path, entry, budget):
                 if isinstance(member, Problem):
@@ -69,7 +72,7 @@ def read_bundle(
                     continue
                 if progress is not None:
                     progress(member.path, budget.used_out)
-                entry.artifacts.append(read_artifact(member, index))
+                readers.take(member)
         except OverBudget as error:
             problems.append(
                 CaseProblem(
@@ -78,7 +81,8 @@ def read_bundle(
             )
         except OSError as error:
             problems.append(CaseProblem(f"{label}: cannot be read ({error.strerror or error})", done="skipped"))
-    settle()
+        finally:
+            entry.artifacts += readers.close()
     artifacts = _arrange(inputs)
     if not any(artifact.size for artifact in artifacts):
         reasons = "; ".join(problem.what for problem in problems) or "empty"

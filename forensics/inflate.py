@@ -47,7 +47,10 @@ class Inflater:
     def piece(self, limit: int) -> bytes:
         """The next bytes; none at the end, and none at a break. What is inflated does not depend on `limit`."""
         if not self._left:
-            self._left = memoryview(self._inflated())
+            whole = self._inflated()
+            if len(whole) <= limit:
+                return whole
+            self._left = memoryview(whole)
         data, self._left = bytes(self._left[:limit]), self._left[limit:]
         return data
 

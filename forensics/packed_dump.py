@@ -27,6 +27,10 @@ class PackedDump(MapDump):
             if each.name != "values":
                 setattr(self, each.name, getattr(dump, each.name))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        plain = {each.name: getattr(self, each.name) for each in fields(MapDump) if each.name != "values"}
+        return _again, (plain, self._distinct, self._which)
+
     @property
     def values(self) -> Array:  # type: ignore[override]
         """uint8[n, value_size], as MapDump's."""
@@ -37,6 +41,10 @@ class PackedDump(MapDump):
     def forget(self) -> None:
         """Let go of what `values` made."""
         self._whole = None
+
+
+def _again(plain: dict[str, Any], distinct: Array, which: Array) -> PackedDump:
+    return PackedDump(MapDump(**plain, values=None), distinct, which)
 
 
 def packed(dump: MapDump) -> MapDump:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forensics import beside, flow_spool
+from forensics import beside, flow_spool, packed_dump
 from forensics.flow_columns import PACKED_ROWS, Packer, SpooledBatch
 from forensics.flow_spool import Spool
 from formats.agent_log import FORMAT as AGENT_LOG
-from formats.base import FlowBatch
+from formats.base import ENTRY_SPAN_DTYPE, FlowBatch, MapDump, Span
 from formats.source import Source
 
 CASES = Path(__file__).parents[1] / "corpus" / "cases"
@@ -122,3 +123,57 @@ def test_a_batch_with_odd_rows_stays_in_memory() -> None:
     assert isinstance(packed, FlowBatch)
     assert list(packed.columns["ts"]) == list(batch.columns["ts"])
     assert list(packed.columns["src"]) == list(batch.columns["src"])
+
+
+_HANDED = """
+import json, sys
+from forensics import reading
+from forensics.analysis import run
+plain = run([sys.argv[1]]).document
+reading.LARGE_BYTES, reading.HANDED_BYTES, reading._LOG = 0, range(1 << 30), "no name"
+reading.workers = lambda: 3
+handed = []
+submit = reading.Servants.submit
+reading.Servants.submit = lambda self, *rest: handed.append(rest[1]) or submit(self, *rest)
+shared = run([sys.argv[1]]).document
+assert len(handed) > 5, handed
+assert json.dumps(plain) == json.dumps(shared)
+"""
+_FAILING = _HANDED.replace("handed = []", "here = __import__('os').getpid()\nread = reading.read_artifact\n"
+    "def fails(member, index):\n"
+    "    if __import__('os').getpid() != here and index == 0 and len(member.path) % 2:\n"
+    "        __import__('os')._exit(3)\n"
+    "    return read(member, index)\n"
+    "reading.read_artifact = fails\nhanded = []")  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("program", [_HANDED, _FAILING], ids=["handed over", "forks end early"])
+@pytest.mark.parametrize("case", ["incident", "planted-entries"])
+def test_members_read_by_forks_give_the_same_document(program: str, case: str) -> None:
+    (bundle,) = (CASES / case / "input").glob("*.tar.gz")
+
+    subprocess.run([sys.executable, "-c", program, str(bundle)], check=True, timeout=120)
+
+
+def test_a_packed_dump_reads_as_it_was_and_travels() -> None:
+    values = np.arange(300 * 16, dtype=np.uint8).reshape(300, 16) % 8
+    keys = np.arange(300 * 8, dtype=np.uint32).view(np.uint8)[: 300 * 8].reshape(300, 8)
+    dump = MapDump("hex", keys, values, np.zeros(300, ENTRY_SPAN_DTYPE), Span(0, 1, 1, 1), map_id=7, notes=["a"])
+
+    small = packed_dump.packed(dump)
+    again = pickle.loads(pickle.dumps(small))
+
+    for each in (small, again):
+        assert isinstance(each, packed_dump.PackedDump)
+        assert (each.values == values).all()
+        each.forget()
+        assert (each.values == values).all()
+        assert (each.map_id, each.notes, each.count) == (7, ["a"], 300)
+
+
+def test_a_dump_of_other_values_everywhere_stays_as_it_was() -> None:
+    values = np.arange(300, dtype="<u4").view(np.uint8).reshape(300, 4)
+    dump = MapDump("hex", values, values, np.zeros(300, ENTRY_SPAN_DTYPE), Span(0, 1, 1, 1))
+
+    assert packed_dump.packed(dump) is dump
