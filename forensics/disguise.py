@@ -6,16 +6,15 @@ padded with blanks at its end. Typographic quotes are left to the readers, which
 
 from __future__ import annotations
 
-import re
-
+from formats.patterns import lazy
 from formats.source import HEAD_BYTES, Source
 
-_MARKS = re.compile(rb"\x1b|\xe2\x80\x8b|\xef\xbb\xbf|(?m:^[ \t]*>)|\A\s*(?:\t|\* )")
-_TABBED = re.compile(rb"(?:[ ]*\r?\n|\t[^\n]*(?:\n|\Z))+")
-_BULLETED = re.compile(rb"(?:[ ]*\r?\n|(?:\* |[ ])[^\n]*(?:\n|\Z))+")
-_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_QUOTED = re.compile(rb"^(?:[ \t]*>[ \t]?)+")
-_NOTHING = re.compile(rb"\xef\xbb\xbf|\xe2\x80\x8b")
+_MARKS = lazy(rb"\x1b|\xe2\x80\x8b|\xef\xbb\xbf|(?m:^[ \t]*>)|\A\s*(?:\t|\* )")
+_TABBED = lazy(rb"(?:[ ]*\r?\n|\t[^\n]*(?:\n|\Z))+")
+_BULLETED = lazy(rb"(?:[ ]*\r?\n|(?:\* |[ ])[^\n]*(?:\n|\Z))+")
+_ANSI = lazy(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_QUOTED = lazy(rb"^(?:[ \t]*>[ \t]?)+")
+_NOTHING = lazy(rb"\xef\xbb\xbf|\xe2\x80\x8b")
 
 
 def undisguised(data: bytes) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from forensics.logstory import LogStory
     from formats.base import Span
 
-_NODE_HOST = re.compile(r"^ip-(\d+)-(\d+)-(\d+)-(\d+)(?:\.|$)")
+_NODE_HOST = lazy(r"^ip-(\d+)-(\d+)-(\d+)-(\d+)(?:\.|$)")
 #: For a fact that several formats state, which of them is believed first.
 _TRUST: dict[str, tuple[str, ...]] = {
     "agent_version": ("containers-list", "container-info", "agent-log"),

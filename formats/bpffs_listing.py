@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from formats.base import NO, Format, Record, Score, Span
+from formats.patterns import lazy
 from formats.pins import split_pin
 from formats.text import Line, clean
 
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_LONG = re.compile(
+_LONG = lazy(
     r"(?:^|\s)[-dlcbps][rwxsStT-]{9}[.+@]?\s+\d+\s+\S+\s+\S+\s+\d+\s+"
     r"(?P<time>[A-Z][a-z]{2}\s+\d{1,2}\s+(?:\d{1,2}:\d{2}|\d{4})"
     r"|\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\s+[+-]\d{4})?)\s+(?P<name>\S+)$"
 )
-_FOLDER = re.compile(r"^(?P<path>/\S*/bpf(?:/\S*)?|\.{0,2}/?(?:globals|aws|maps|programs)(?:/\S*)?):$")
-_TREE = re.compile(r"^[\s\u2502\u251c\u2514\u2500|`+-]+(?=\S)")
+_FOLDER = lazy(r"^(?P<path>/\S*/bpf(?:/\S*)?|\.{0,2}/?(?:globals|aws|maps|programs)(?:/\S*)?):$")
+_TREE = lazy(r"^[\s\u2502\u251c\u2514\u2500|`+-]+(?=\S)")
 _PIN = rb"(?:_handle_(?:in|e)gress|_(?:in|e)gress(?:_pod_state)?_map|\bglobal_(?:aws_conntrack_map|policy_events))"
-_SNIFF = re.compile(rb"^[^\n]{0,24}?-[rwx-]{9}[.+@]?\s[^\n]{8,80}?\s\S*" + _PIN + rb"[ \t\r]*$", re.M)
-_SNIFF_PATH = re.compile(rb"^[ \t>]*/\S*/bpf/\S*" + _PIN + rb"[ \t\r]*$", re.M)
-_SNIFF_NAME = re.compile(rb"/bpf/globals/aws/(?:maps|programs):\s*\n")
+_SNIFF = lazy(rb"^[^\n]{0,24}?-[rwx-]{9}[.+@]?\s[^\n]{8,80}?\s\S*" + _PIN + rb"[ \t\r]*$", re.M)
+_SNIFF_PATH = lazy(rb"^[ \t>]*/\S*/bpf/\S*" + _PIN + rb"[ \t\r]*$", re.M)
+_SNIFF_NAME = lazy(rb"/bpf/globals/aws/(?:maps|programs):\s*\n")
 
 
 def sniff(head: bytes, path: str) -> Score:

@@ -19,6 +19,7 @@ from formats.bpftool_names import Target, command, error_data, heading, of_path,
 from formats.bpftool_parts import Block, Gap, Loose, Stated
 from formats.elision import elision
 from formats.hexdump import decode_run, fixed_spans, read_row
+from formats.patterns import lazy
 from formats.text import Line, clean
 
 if TYPE_CHECKING:
@@ -27,24 +28,24 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_KEY = re.compile(r"(next )?key\s*:\s*(.*)$", re.I)
-_VALUE = re.compile(r"(?:value\s*(?:\(CPU\s*(\d+)\))?|(inner_map_id))\s*:\s*(.*)$", re.I)
-_INLINE = re.compile(r"\s+((?:value(?:\s*\(CPU\s*\d+\))?|inner_map_id)\s*:.*)$", re.I)
-_FOUND = re.compile(r"Found (\d{1,12}) elements?\b", re.I)
-_HEADER = re.compile(r"(\d{1,9}):\s+([a-z_0-9]+)\s+(?:name (\S+)\s+)?flags 0x[0-9a-f]+", re.I)
-_SIZES = re.compile(r"key (\d{1,9})B\s+value (\d{1,9})B")
-_ERROR = re.compile(r"(Error: .*)$")
+_KEY = lazy(r"(next )?key\s*:\s*(.*)$", re.I)
+_VALUE = lazy(r"(?:value\s*(?:\(CPU\s*(\d+)\))?|(inner_map_id))\s*:\s*(.*)$", re.I)
+_INLINE = lazy(r"\s+((?:value(?:\s*\(CPU\s*\d+\))?|inner_map_id)\s*:.*)$", re.I)
+_FOUND = lazy(r"Found (\d{1,12}) elements?\b", re.I)
+_HEADER = lazy(r"(\d{1,9}):\s+([a-z_0-9]+)\s+(?:name (\S+)\s+)?flags 0x[0-9a-f]+", re.I)
+_SIZES = lazy(r"key (\d{1,9})B\s+value (\d{1,9})B")
+_ERROR = lazy(r"(Error: .*)$")
 #: Bullets, backticks and the line numbers of `grep -n` before a line of a dump.
-_LEAD = re.compile(r"(?:[*\u2022-]\s+|`+)?(?:\d+[:-]\s?(?=\s*(?:key|value|Found \d|[0-9a-fA-F]{2}(?:\s|$))))?")
-_SNIFF = re.compile(
+_LEAD = lazy(r"(?:[*\u2022-]\s+|`+)?(?:\d+[:-]\s?(?=\s*(?:key|value|Found \d|[0-9a-fA-F]{2}(?:\s|$))))?")
+_SNIFF = lazy(
     rb"^[^\n]{0,40}?\bkey ?:[ \t]*(?:\r?\n[^\n]{0,16}?)?(?:0x)?[0-9a-f]{2}(?:[ \t]{1,2}(?:0x)?[0-9a-f]{2}){3}"
     rb"|^[^\n]{0,40}?\bvalue ?:[ \t]*\r?\n[^\n]{0,16}?[0-9a-f]{2}(?:[ \t]{1,2}[0-9a-f]{2}){3}",
     re.M | re.I,
 )
-_SNIFF_FOUND = re.compile(rb"^[ \t>*`-]{0,20}Found \d+ elements?\b", re.M)
-_SNIFF_COMMAND = re.compile(rb"\bbpftool\b[^\n]{0,40}\bmap (?:dump|lookup|getnext)\b")
-_SNIFF_ROW = re.compile(rb"^[^\n]{0,16}?\b(?:[0-9a-f]{2}[ \t]{1,2}){7}[0-9a-f]{2}\b", re.M)
-_SNIFF_ERROR = re.compile(rb"^Error: (?:get map by id|can't get|bpf obj get|get by id|get_fd_by_id)", re.M)
+_SNIFF_FOUND = lazy(rb"^[ \t>*`-]{0,20}Found \d+ elements?\b", re.M)
+_SNIFF_COMMAND = lazy(rb"\bbpftool\b[^\n]{0,40}\bmap (?:dump|lookup|getnext)\b")
+_SNIFF_ROW = lazy(rb"^[^\n]{0,16}?\b(?:[0-9a-f]{2}[ \t]{1,2}){7}[0-9a-f]{2}\b", re.M)
+_SNIFF_ERROR = lazy(rb"^Error: (?:get map by id|can't get|bpf obj get|get by id|get_fd_by_id)", re.M)
 _TRIE_SIZES = frozenset({96, 288, 384})
 _MESSAGE_LENGTH = 80
 

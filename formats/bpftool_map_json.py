@@ -23,6 +23,7 @@ from formats.bpftool_typed import as_json, key_bytes, value_bytes
 from formats.elision import elision
 from formats.hexdump import decode_run, fixed_spans, frame_of
 from formats.json_documents import straight_quotes
+from formats.patterns import lazy
 from formats.source import Oversized
 from formats.text import lines
 
@@ -32,25 +33,25 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_SNIFF = re.compile(rb'"key"\s*:\s*\[\s*(?:>\s*)*(?:"0x[0-9a-f]|\d|\])')
-_SNIFF_TYPED = re.compile(rb'\{\s*(?:>\s*)*"key"\s*:\s*(?:\{|\d+\s*,)[^\0]{0,4000}?"value"\s*:')
-_SNIFF_MANY = re.compile(rb'"id"\s*:\s*\d+\s*,\s*"type"\s*:[^\[\]{}]*"elements"\s*:\s*\[')
-_SNIFF_ERROR = re.compile(rb'^\s*\{\s*"error"\s*:\s*"(?:get |can\'t |bpf |Error)[^"]*"\s*\}')
-_START = re.compile(
+_SNIFF = lazy(rb'"key"\s*:\s*\[\s*(?:>\s*)*(?:"0x[0-9a-f]|\d|\])')
+_SNIFF_TYPED = lazy(rb'\{\s*(?:>\s*)*"key"\s*:\s*(?:\{|\d+\s*,)[^\0]{0,4000}?"value"\s*:')
+_SNIFF_MANY = lazy(rb'"id"\s*:\s*\d+\s*,\s*"type"\s*:[^\[\]{}]*"elements"\s*:\s*\[')
+_SNIFF_ERROR = lazy(rb'^\s*\{\s*"error"\s*:\s*"(?:get |can\'t |bpf |Error)[^"]*"\s*\}')
+_START = lazy(
     r'(?P<head>\{[\s>]*"id"\s*:\s*\d+[^{}\[\]]*"elements"\s*:\s*\[)|\[[\s>]*(?=\{[\s>]*"key"\s*:)|(?P<bare>\{[\s>]*"key"\s*:)'
     r'|(?P<empty>^[ \t>]*\[\s*\][ \t\r]*$)|(?P<error>\{\s*"error"\s*:\s*"(?P<message>[^"\n]*)"\s*\})',
     re.M,
 )
-_ELEMENT = re.compile(r'\{[\s>]*"key"\s*:')
-_RAW_KEY = re.compile(r'"key"\s*:\s*\[([^\[\]{}]*)\]')
-_RAW_VALUE = re.compile(r'"value"\s*:\s*\[([^\[\]{}]*)\]')
-_BYTE = re.compile(r"(?:0[xX])?([0-9a-fA-F]{2})")
-_FRAME = re.compile(
+_ELEMENT = lazy(r'\{[\s>]*"key"\s*:')
+_RAW_KEY = lazy(r'"key"\s*:\s*\[([^\[\]{}]*)\]')
+_RAW_VALUE = lazy(r'"value"\s*:\s*\[([^\[\]{}]*)\]')
+_BYTE = lazy(r"(?:0[xX])?([0-9a-fA-F]{2})")
+_FRAME = lazy(
     rb'(\{\s*"key":\s*\[(?:"0x[0-9a-f]{2}",)*"0x[0-9a-f]{2}"\s*\],\s*'
     rb'"value":\s*\[(?:"0x[0-9a-f]{2}",)*"0x[0-9a-f]{2}"\s*\]\s*\}),\s*(?=\{)'
 )
-_PAIR = re.compile(rb"0x[0-9a-f]{2}")
-_BLANK = re.compile(r"[\s,]*")
+_PAIR = lazy(rb"0x[0-9a-f]{2}")
+_BLANK = lazy(r"[\s,]*")
 #: Attempts in a row to read a text without its line ends; each costs a pass over the rest.
 _JOINS = 3
 _DECODER = json.JSONDecoder(strict=True)

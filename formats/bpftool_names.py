@@ -5,29 +5,30 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from formats.patterns import lazy
 from formats.pins import GLOBAL_MAPS, MAP_SUFFIXES, split_pin
 
 _MAP_NAMES = sorted((*MAP_SUFFIXES, *GLOBAL_MAPS), key=len, reverse=True)
 _ANY_NAME = "|".join(_MAP_NAMES)
 #: Text up to and including a map's name; what follows is the suffix of a file (`.dump.txt`, `-by-id`, `(1)`).
-_NAMED_FILE = re.compile(rf"^((?:.*[^A-Za-z0-9])?(?:{_ANY_NAME}))(?![A-Za-z0-9])")
+_NAMED_FILE = lazy(rf"^((?:.*[^A-Za-z0-9])?(?:{_ANY_NAME}))(?![A-Za-z0-9])")
 #: Never the year of `dump-2026-11-21.txt` or `dump_20261121.txt`.
-_NUMBERED_FILE = re.compile(
+_NUMBERED_FILE = lazy(
     r"(?:^|[^a-z])(?:map|dump|id)(?:[-_. ]?(?:map|dump|id))*[-_. #]?(?!20\d{2}[-_]?[01]\d)(\d{1,9})(?![0-9])", re.I
 )
-_BPFTOOL = re.compile(
+_BPFTOOL = lazy(
     r"\bbpftool\b(?:\s+-{1,2}[\w-]+)*\s+(?P<object>m(?:ap?)?|p(?:rog?)?|n(?:et)?|l(?:ink)?|b(?:tf)?|cgroup|batch)\b"
     r"(?:\s+(?P<verb>[a-z]+))?(?P<rest>.*)$"
 )
-_BARE = re.compile(r"^\W{0,6}map\s+(?P<verb>dump|lookup|getnext)\s+(?P<rest>(?:id|pinned|name)\s+\S+.*)$")
-_TARGET = re.compile(r"\b(id|pinned|name|tag)\s+(\S+)")
-_FILTER = re.compile(r"\|\s*(?:e?grep|rg|head|tail|awk|sed|less|more|sort|uniq|cut)\b")
-_PROMPT = re.compile(
+_BARE = lazy(r"^\W{0,6}map\s+(?P<verb>dump|lookup|getnext)\s+(?P<rest>(?:id|pinned|name)\s+\S+.*)$")
+_TARGET = lazy(r"\b(id|pinned|name|tag)\s+(\S+)")
+_FILTER = lazy(r"\|\s*(?:e?grep|rg|head|tail|awk|sed|less|more|sort|uniq|cut)\b")
+_PROMPT = lazy(
     r"^(?:\*\*)?(?:\([\w.-]+\)\s*)?(?:\[[^\]]{1,80}\]|[\w.-]+@[^#$%\s]{1,80}(?:\s[^#$%\s]{1,60})?|(?:ba)?sh-[\d.]+|[~/][\w./~-]*)?"
     r"\s?[$#%\u276f](?:\s+(?P<command>\S.*))?$"
 )
-_BPFFS = re.compile(r"(?:/[\w.-]+)*/sys/fs/bpf/\S+")
-_NUMBERED = re.compile(r"^\W*(?:dump\s+(?:of\s+)?)?(?:bpf\s+)?(?:map\s*(?:id|#)?|id)\s*[:=#]?\s*(\d{1,9})\W*$", re.I)
+_BPFFS = lazy(r"(?:/[\w.-]+)*/sys/fs/bpf/\S+")
+_NUMBERED = lazy(r"^\W*(?:dump\s+(?:of\s+)?)?(?:bpf\s+)?(?:map\s*(?:id|#)?|id)\s*[:=#]?\s*(\d{1,9})\W*$", re.I)
 _DECORATION = "=#*:<>-[]()`'\"\t _."
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from formats.base import NO, Format, Problem, Record, Score, Span
 from formats.json_documents import straight_quotes
 from formats.jsonspans import objects
+from formats.patterns import lazy
 from formats.source import Oversized
 from formats.tc_filter import filter_data
 from formats.text import lines
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_ENTRY = re.compile(
+_ENTRY = lazy(
     r"(?P<dev>[^\s()]{1,15})\((?P<index>\d+)\)\s+(?P<kind>clsact|tcx|netkit)/(?P<hook>ingress|egress|peer|primary)"
     r"(?:\s+(?P<name>(?!id\b|prog_id\b)\S+))?\s+(?:prog_)?id\s+(?P<id>\d+)"
 )
-_XDP = re.compile(r"(?P<dev>[^\s()]{1,15})\((?P<index>\d+)\)\s+(?P<mode>generic|driver|offload)\s+id\s+(?P<id>\d+)")
-_SNIFF = re.compile(rb"\(\d+\)\s+(?:clsact|tcx|netkit)/(?:ingress|egress|peer|primary)\s")
-_SNIFF_EMPTY = re.compile(rb"^xdp:\s*\n\s*(?:\n\s*)*tc:\s*$", re.M)
-_SNIFF_JSON = re.compile(rb'"devname"\s*:\s*"[^"]*"\s*,\s*"ifindex"\s*:\s*\d+')
+_XDP = lazy(r"(?P<dev>[^\s()]{1,15})\((?P<index>\d+)\)\s+(?P<mode>generic|driver|offload)\s+id\s+(?P<id>\d+)")
+_SNIFF = lazy(rb"\(\d+\)\s+(?:clsact|tcx|netkit)/(?:ingress|egress|peer|primary)\s")
+_SNIFF_EMPTY = lazy(rb"^xdp:\s*\n\s*(?:\n\s*)*tc:\s*$", re.M)
+_SNIFF_JSON = lazy(rb'"devname"\s*:\s*"[^"]*"\s*,\s*"ifindex"\s*:\s*\d+')
 
 
 def sniff(head: bytes, path: str) -> Score:

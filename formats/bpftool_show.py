@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from formats.base import NO, Format, Problem, Record, Score, Span
 from formats.json_documents import straight_quotes
 from formats.jsonspans import objects
+from formats.patterns import lazy
 from formats.source import Oversized
 from formats.text import Line, lines
 
@@ -22,18 +23,18 @@ if TYPE_CHECKING:
     from formats.source import Source
 
 #: A record's first line anywhere in the text; what it really is, its fields decide.
-_HEAD = re.compile(rb"^[^\n]{0,32}?(?<![\w:.-])\d{1,9}:[ \t]+[a-z][a-z_0-9]+(?=[ \t])[^\n]*", re.M)
-_HEAD_TEXT = re.compile(r"(?:^|\s)(\d{1,9}):\s+([a-z][a-z_0-9]+)(?=\s)(.*)$")
-_MORE = re.compile(
+_HEAD = lazy(rb"^[^\n]{0,32}?(?<![\w:.-])\d{1,9}:[ \t]+[a-z][a-z_0-9]+(?=[ \t])[^\n]*", re.M)
+_HEAD_TEXT = lazy(r"(?:^|\s)(\d{1,9}):\s+([a-z][a-z_0-9]+)(?=\s)(.*)$")
+_MORE = lazy(
     r"(?:key \d|value \d|max_entries |memlock \d|pinned /|btf_id \d|frozen\b|pids [^\s(]|owner_prog_type |loaded_at |"
     r"uid \d|xlated \d|jited \d|not jited|map_ids \d|run_time_ns |recursion_misses |metadata:|orphaned\b|tag [0-9a-f]|"
     r"flags 0x|name \S+\s+(?:flags|tag) )"
 )
-_IDS = re.compile(r"[\d,]+$")
-_PID = re.compile(r"([^,(]+)\((\d+)\)")
+_IDS = lazy(r"[\d,]+$")
+_PID = lazy(r"([^,(]+)\((\d+)\)")
 _AFTER = 4096
-_MAP_MARK = re.compile(r"\bflags 0x[0-9a-f]+|\bkey \d+B\b")
-_PROG_MARK = re.compile(r"\btag [0-9a-f]{2,16}")
+_MAP_MARK = lazy(r"\bflags 0x[0-9a-f]+|\bkey \d+B\b")
+_PROG_MARK = lazy(r"\btag [0-9a-f]{2,16}")
 
 
 def sniff(head: bytes, path: str) -> Score:

@@ -6,10 +6,10 @@ bytes. Field widths and order come from formats/layouts.py.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from formats import layouts
+from formats.patterns import lazy
 
 #: Field names in the agent's C sources -> names of the layouts.
 _CONNTRACK = {
@@ -27,8 +27,8 @@ _CONNTRACK = {
 _ADDRESS = ("ip", "addr", "address", "data")
 #: Width of a lone number in a value, by the size of the key: pod state and conntrack of every version.
 _NUMBER_WIDTH = {4: 1, 16: 4, 20: 1, 24: 1, 38: 16, 40: 16, 56: 1, 60: 1}
-_HEX = re.compile(r"(?<=[\s:\[,{])0x([0-9a-fA-F]+)(?=[\s,\]}])")
-_CHAR = re.compile(r"(?<=[\s:\[,{])'(.)'(?=[\s,\]}])")
+_HEX = lazy(r"(?<=[\s:\[,{])0x([0-9a-fA-F]+)(?=[\s,\]}])")
+_CHAR = lazy(r"(?<=[\s:\[,{])'(.)'(?=[\s,\]}])")
 
 
 def as_json(text: str) -> str:

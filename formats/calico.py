@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from formats.base import NO, Format, Score
 from formats.foreign_cni import foreign_records, has_sign, map_of_path
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
     from formats.foreign_cni import Sign
     from formats.source import Source
 
-_MAP_FILE = re.compile(
+_MAP_FILE = lazy(
     r"cali_(?:v4_|v6_|state|jump|prog|counters|iface|ifstate|ctlb|qos|events|profiling|xdp|log_filter|rule_ctrs)[a-z0-9_]*"
 )
 _SIGNS: tuple[Sign, ...] = (
-    ("map", re.compile(rb"(?:\bname |/globals/|\bpinned \S{1,200}/)(cali_(?!tc_|xdp_)[a-z][a-z0-9_]*)")),
-    ("program", re.compile(rb"(?:\bname |[ /])((?:calico|cali_tc|cali_xdp)_[a-z][a-z0-9_]*)")),
-    ("iptables chain", re.compile(rb"^[ \t>]*(?::cali-\S+ |-N cali-)|^Chain cali-", re.M)),
-    ("host interface", re.compile(rb"\bdev cali[0-9a-f]{11}\b")),
-    ("conntrack entry", re.compile(rb"^[ \t>]*ConntrackKey\{proto=", re.M)),
+    ("map", lazy(rb"(?:\bname |/globals/|\bpinned \S{1,200}/)(cali_(?!tc_|xdp_)[a-z][a-z0-9_]*)")),
+    ("program", lazy(rb"(?:\bname |[ /])((?:calico|cali_tc|cali_xdp)_[a-z][a-z0-9_]*)")),
+    ("iptables chain", lazy(rb"^[ \t>]*(?::cali-\S+ |-N cali-)|^Chain cali-", re.M)),
+    ("host interface", lazy(rb"\bdev cali[0-9a-f]{11}\b")),
+    ("conntrack entry", lazy(rb"^[ \t>]*ConntrackKey\{proto=", re.M)),
 )
 _LITERALS = (b"cali_", b"calico_", b"cali-", b"dev cali", b"ConntrackKey{")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from formats.base import NO, Format, Score
 from formats.foreign_cni import foreign_records, has_sign, map_of_path
 from formats.hints import begins_as_json
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,32 +22,32 @@ if TYPE_CHECKING:
     from formats.foreign_cni import Sign
     from formats.source import Source
 
-_MAP_FILE = re.compile(
+_MAP_FILE = lazy(
     r"cilium_(?:policy|lxc|ct4|ct6|ct_any|ipcache|lb4|lb6|metrics|calls|call_policy|events|signals|snat|tunnel|nodeport"
     r"|node_map|encrypt|auth_map|throttle|runtime|egress|l2_)[a-z0-9_]*"
 )
 _SIGNS: tuple[Sign, ...] = (
-    ("map", re.compile(rb"(?:\bname |/globals/|\bpinned \S{1,200}/)(cilium_[a-z][a-z0-9]*(?:_v2)?)(?:_[a-z0-9_]+)?\b")),
-    ("program", re.compile(rb"(?:\bname |[ /])(cil_(?:from|to|lxc|host|sock|overlay|xdp|policy)[a-z0-9_]*)")),
-    ("program", re.compile(rb"\b(bpf_(?:lxc|host|netdev|overlay|network)[\w-]*\.o):\[")),
-    ("drop notification", re.compile(rb"^[ \t>]*xx drop \([^)\n]{1,80}\) flow 0x", re.M)),
+    ("map", lazy(rb"(?:\bname |/globals/|\bpinned \S{1,200}/)(cilium_[a-z][a-z0-9]*(?:_v2)?)(?:_[a-z0-9_]+)?\b")),
+    ("program", lazy(rb"(?:\bname |[ /])(cil_(?:from|to|lxc|host|sock|overlay|xdp|policy)[a-z0-9_]*)")),
+    ("program", lazy(rb"\b(bpf_(?:lxc|host|netdev|overlay|network)[\w-]*\.o):\[")),
+    ("drop notification", lazy(rb"^[ \t>]*xx drop \([^)\n]{1,80}\) flow 0x", re.M)),
     (
         "policy map listing",
-        re.compile(rb"^[^\n]{0,40}\bDIRECTION +(?:LABELS|IDENTITY)[^\n]{0,60}PORT/PROTO +PROXY PORT", re.M),
+        lazy(rb"^[^\n]{0,40}\bDIRECTION +(?:LABELS|IDENTITY)[^\n]{0,60}PORT/PROTO +PROXY PORT", re.M),
     ),
-    ("endpoint listing", re.compile(rb"^[ \t>]*ENDPOINT +POLICY \(ingress\) +POLICY \(egress\)", re.M)),
-    ("identity cache listing", re.compile(rb"^[ \t>]*IP PREFIX/ADDRESS +IDENTITY", re.M)),
+    ("endpoint listing", lazy(rb"^[ \t>]*ENDPOINT +POLICY \(ingress\) +POLICY \(egress\)", re.M)),
+    ("identity cache listing", lazy(rb"^[ \t>]*IP PREFIX/ADDRESS +IDENTITY", re.M)),
 )
 _LITERALS = (b"cilium_", b"cil_", b"xx drop (", b"PROXY PORT", b"POLICY (ingress)", b"IP PREFIX/ADDRESS", b".o:[")
 _JSON_SIGNS: tuple[Sign, ...] = (
-    ("endpoint (endpoint list -o json)", re.compile(rb'"external-identifiers"\s*:')),
-    ("policy rule (policy get)", re.compile(rb'"(?:endpointSelector|nodeSelector)"\s*:')),
+    ("endpoint (endpoint list -o json)", lazy(rb'"external-identifiers"\s*:')),
+    ("policy rule (policy get)", lazy(rb'"(?:endpointSelector|nodeSelector)"\s*:')),
     (
         "typed policy map entry",
-        re.compile(rb'"(?:sec_label|sec_identity)"\s*:\s*(?:0x)?\w+,\s*"(?:egress|protocol|dport)"'),
+        lazy(rb'"(?:sec_label|sec_identity)"\s*:\s*(?:0x)?\w+,\s*"(?:egress|protocol|dport)"'),
     ),
-    ("typed endpoint map entry", re.compile(rb'"lxc_id"\s*:')),
-    ("typed conntrack map entry", re.compile(rb'"(?:rx_flags_seen|rx_closing)"\s*:')),
+    ("typed endpoint map entry", lazy(rb'"lxc_id"\s*:')),
+    ("typed conntrack map entry", lazy(rb'"(?:rx_flags_seen|rx_closing)"\s*:')),
 )
 _JSON_LITERALS = (
     b'"external-identifiers"',

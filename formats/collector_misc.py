@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from formats.base import NO, Format, Score
 from formats.hints import basename
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ TABLE: tuple[tuple[str, str, bytes], ...] = (
     (r".*\.(?:txt|log|json)", "a note of the collector: the command timed out", rb"\A\s*Timed out, ignoring "),
     (r".*", "introspection's list of commands", rb'\A\s*\{"AvailableCommands":\['),
 )
-_ROWS = tuple((re.compile(name), what, re.compile(content, re.M)) for name, what, content in TABLE)
+_ROWS = tuple((lazy(name), what, lazy(content, re.M)) for name, what, content in TABLE)
 
 
 def name_of(head: bytes, path: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from formats.base import NO, Format, Problem, Record, Score, Span
 from formats.hints import basename, scored
 from formats.layouts import PROTOCOL_NAMES
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_FLOW = re.compile(
+_FLOW = lazy(
     rb"^[ \t>]*(?:ipv[46] +\d+ +)?[a-z][a-z0-9]{2,9} +(?P<protocol>\d{1,3}) +(?:\d+ +)?"
     rb"(?:(?P<state>[A-Z][A-Z_0-9]+) +)?src=(?P<src>[0-9a-fA-F.:]+) dst=(?P<dst>[0-9a-fA-F.:]+) "
     rb"(?:sport=(?P<sport>\d{1,5}) dport=(?P<dport>\d{1,5}) |(?:(?:type|code|id|srckey|dstkey)=\S+ )+)?"
@@ -29,10 +30,10 @@ _FLOW = re.compile(
     rb"(?(sport) sport=(?P<reply_sport>\d{1,5}) dport=(?P<reply_dport>\d{1,5}))(?=[ \t\r\n])(?P<rest>[^\n]*)",
     re.M,
 )
-_HEAD = re.compile(
+_HEAD = lazy(
     rb"^[ \t>]*(?:ipv[46] +\d+ +)?[a-z][a-z0-9]{2,9} +\d{1,3} +(?:\d+ +)?(?:[A-Z_0-9]+ +)?src=[0-9a-fA-F.:]+ dst=", re.M
 )
-_HALF = re.compile(rb"^[^\n]* src=[^\n]*\n?", re.M)
+_HALF = lazy(rb"^[^\n]* src=[^\n]*\n?", re.M)
 _HEADER = b"*** Output of conntrack -"
 
 

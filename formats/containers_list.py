@@ -14,6 +14,7 @@ from formats.hints import basename, scored
 from formats.image_ref import find_image
 from formats.line_search import lines_with, span_of
 from formats.node_records import fact
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
     from formats.source import Source
     from formats.text import Line
 
-_HEADERS = re.compile(
+_HEADERS = lazy(
     rb"^[ \t>]*(?P<container>CONTAINER(?: ID)?[ \t]+IMAGE[ \t]+(?:RUNTIME|CREATED|COMMAND))"
     rb"|^[ \t>]*(?P<image>REF[ \t]+TYPE[ \t]+DIGEST|(?:IMAGE|REPOSITORY)[ \t]+TAG[ \t]+(?:IMAGE ID|DIGEST))"
     rb"|^[ \t>]*(?P<daemonset>(?:NAMESPACE[ \t]+)?NAME[ \t]+DESIRED[ \t]+CURRENT[^\n]*[ \t]IMAGES)",
     re.M,
 )
-_WANTED = re.compile(rb"aws-network-policy-agent|amazon-k8s-cni|IMAGE|REF[ \t]+TYPE|REPOSITORY[ \t]+TAG")
-_ROW = re.compile(rb"^[ \t>]*[0-9a-f]{12,64}[ \t]+\S*(?:aws-network-policy-agent|amazon-k8s-cni)[:@]", re.M)
-_STOPPED = re.compile(r"\b(?:Exited|CONTAINER_EXITED|Created\b(?! \d))")
+_WANTED = lazy(rb"aws-network-policy-agent|amazon-k8s-cni|IMAGE|REF[ \t]+TYPE|REPOSITORY[ \t]+TAG")
+_ROW = lazy(rb"^[ \t>]*[0-9a-f]{12,64}[ \t]+\S*(?:aws-network-policy-agent|amazon-k8s-cni)[:@]", re.M)
+_STOPPED = lazy(r"\b(?:Exited|CONTAINER_EXITED|Created\b(?! \d))")
 _NAMES = ("containerd-containers.txt", "containerd-images.txt", "docker-ps.txt", "docker-images.txt")
 
 

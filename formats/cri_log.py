@@ -12,6 +12,7 @@ from formats.log_catalogue_node import IPAMD, PLUGIN, SDK, SDK_NOISE
 from formats.log_kind import kind_of
 from formats.log_reader import LogReader
 from formats.log_time import utc_ns
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from formats.log_events import Event
     from formats.source import Source
 
-_CRI = re.compile(
-    rb"\s*(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)) (?:stdout|stderr) ([FP])(?:[\w:]*)? ?(.*)", re.DOTALL
-)
+_CRI = lazy(rb"\s*(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)) (?:stdout|stderr) ([FP])(?:[\w:]*)? ?(.*)", re.DOTALL)
 _CATALOGUES: dict[str, tuple[tuple[Event, ...], tuple[str, ...]]] = {
     "agent": (AGENT, ()),
     "sdk": (SDK, SDK_NOISE),

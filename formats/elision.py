@@ -5,32 +5,32 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from formats.patterns import lazy
+
 _DOTS = r"(?:\.{2,}|\u2026|\. \. \.)"
-_MARKED = re.compile(
-    rf"{_DOTS}|^[\[(<{{].*[\])>}}]$|\b(?:omitted|snip(?:ped)?|elided|cut|truncated|skipped|removed)\b", re.I
-)
+_MARKED = lazy(rf"{_DOTS}|^[\[(<{{].*[\])>}}]$|\b(?:omitted|snip(?:ped)?|elided|cut|truncated|skipped|removed)\b", re.I)
 _COUNT = r"(?P<n>\d[\d,_]*)"
 _ZERO = r"(?:zero(?:e?s|ed)?|0x00|00|0|nulls?|NUL)(?:['\u2019]?s)?"
-_ZERO_ROWS = re.compile(
+_ZERO_ROWS = lazy(
     rf"{_COUNT}\s+(?:more\s+|further\s+|identical\s+)?(?:(?:all[- ])?{_ZERO}[- ]*(?:rows|lines)"
     rf"|(?:more\s+)?(?:rows?|lines?),?\s+(?:of|with|are|containing)?\s*(?:only\s+|all\s+|all-)?{_ZERO}\b)",
     re.I,
 )
-_ZERO_BYTES = re.compile(
+_ZERO_BYTES = lazy(
     rf"{_COUNT}\s+(?:more\s+|further\s+)?(?:{_ZERO}[- ]*bytes|bytes?\s+(?:of\s+)?(?:all\s+)?{_ZERO}\b)", re.I
 )
-_REST_ZERO = re.compile(
+_REST_ZERO = lazy(
     rf"\b(?:rest|remaining|remainder|all|only)\b[^.\d]{{0,24}}\b{_ZERO}\b|{_ZERO}\s+(?:to|until)\s+the\s+end|"
     rf"^\W*(?:zeros|zeroes)\W*$",
     re.I,
 )
-_ENTRIES = re.compile(
+_ENTRIES = lazy(
     rf"{_COUNT}\s+(?:(?:more|other|further|additional|similar|identical|remaining)\s+)*"
     r"(?:entr(?:y|ies)|elements?|keys?|records?|items?|prefix(?:es)?|CIDRs?)\b",
     re.I,
 )
-_PLAIN_MORE = re.compile(rf"^\W*(?:and\s+)?{_COUNT}\s+(?:more|other)\s+(?:entr(?:y|ies)|elements?|keys?)\W*$", re.I)
-_NOTHING_ELSE = re.compile(
+_PLAIN_MORE = lazy(rf"^\W*(?:and\s+)?{_COUNT}\s+(?:more|other)\s+(?:entr(?:y|ies)|elements?|keys?)\W*$", re.I)
+_NOTHING_ELSE = lazy(
     rf"^\W*(?:{_DOTS}|\b(?:output|lines?|rows?|data|dump|more|entries|omitted|snip(?:ped)?|snap|elided|cut|truncated|"
     r"skipped|removed|here|for|brevity|etc|the|rest|of|and|so|on|some|many|several|other|in|between|\d+)\b|\W)+$",
     re.I,

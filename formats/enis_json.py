@@ -8,13 +8,13 @@ exists before v1.7 only. The walk looks for the objects, not for the way to them
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score
 from formats.hints import basename, begins_as_json, scored
 from formats.json_source import read_json
 from formats.node_records import address, family_of, ipam_address, ns_of, pod
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from formats.source import Source
 
 _ANCHORS = (b'"IPAMMetadata"', b'"IPAMKey"', b'"ENIIPPools"', b'"AvailableIPv4Cidrs"', b'"IPv6Cidrs"')
-_PODS_KEY = re.compile(rb'"[a-z0-9.-]+_[a-z0-9-]+_[0-9a-f]*"\s*:\s*\{\s*"(?:IP|DeviceNumber)"')
+_PODS_KEY = lazy(rb'"[a-z0-9.-]+_[a-z0-9-]+_[0-9a-f]*"\s*:\s*\{\s*"(?:IP|DeviceNumber)"')
 _NAMES = ("enis.json", "pods.json", "eni.out", "pod.out")
 
 

@@ -6,7 +6,6 @@ v1.23.0); misc/10-aws.conflist. Neither says which policy mode is set.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from formats.base import NO, Format, Problem, Record, Score
@@ -14,6 +13,7 @@ from formats.hints import basename, begins_as_json, scored
 from formats.json_node import walk
 from formats.json_source import read_json
 from formats.node_records import fact, setting
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from formats.json_source import JsonSource
     from formats.source import Source
 
-_KEY = re.compile(rb'"(?:AWS_VPC_[A-Z0-9_a-z]+|WARM_(?:ENI|IP|PREFIX)_TARGET)"\s*:')
-_SETTING = re.compile(r"[A-Z][A-Z0-9_]*(?:v4|v6)?[A-Z0-9_]*")
+_KEY = lazy(rb'"(?:AWS_VPC_[A-Z0-9_a-z]+|WARM_(?:ENI|IP|PREFIX)_TARGET)"\s*:')
+_SETTING = lazy(r"[A-Z][A-Z0-9_]*(?:v4|v6)?[A-Z0-9_]*")
 _NAMES = ("ipamd-env-settings.json", "networkutils-env-settings.json", "10-aws.conflist")
 _VETH_PREFIX = "AWS_VPC_K8S_CNI_VETHPREFIX"
 _CONFLIST_KEYS = ("vethPrefix", "mtu", "podSGEnforcingMode", "enableMultiNic")

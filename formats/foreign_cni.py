@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from formats.base import Record, Span
 from formats.hints import basename
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from formats.source import Source
 
 #: An entry of a bpftool dump, in any of its forms.
-_ENTRY = re.compile(rb"^[ \t>]*key:[ \t]*(?:[0-9a-f]{2}|$)|^[ \t>]*key[ \t]+[0-9a-f]{2} |\"key\"\s*:", re.M)
-_DUMP = re.compile(rb"^[ \t>]*key:|^[ \t>]*key[ \t]+[0-9a-f]{2} |\"key\"\s*:|^Found \d+ elements?", re.M)
+_ENTRY = lazy(rb"^[ \t>]*key:[ \t]*(?:[0-9a-f]{2}|$)|^[ \t>]*key[ \t]+[0-9a-f]{2} |\"key\"\s*:", re.M)
+_DUMP = lazy(rb"^[ \t>]*key:|^[ \t>]*key[ \t]+[0-9a-f]{2} |\"key\"\s*:|^Found \d+ elements?", re.M)
 
 #: What a sign is called, and its pattern. A pattern's first group, where it has one, is added to the name.
 Sign = tuple[str, "re.Pattern[bytes]"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from formats.base import NO, Score
+from formats.patterns import lazy
 
-_PROMPTED = re.compile(
+_PROMPTED = lazy(
     rb"(?:\xef\xbb\xbf|\s|```\w*\n|>|[^\n]*(?:curl|cat|jq|python|sudo|kubectl|ctr|docker|crictl|cilium)\b[^\n]*\n"
     rb"|\s*%[^\n]*\n|\s*Dload[^\n]*\n|\s*\d+ [^\n]*\d+k?\n)*[{\[]"
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
-_IMAGE = re.compile(
+from formats.patterns import lazy
+
+_IMAGE = lazy(
     r"(?P<name>[\w.:/-]*\b(?:(?P<agent>aws-network-policy-agent)|amazon-k8s-cni))(?![\w-])"
     r"(?:(?::|[ \t]+)(?P<tag>v?\d[\w.-]*|latest\b))?(?P<digest>@sha256:[0-9a-f]+)?"
 )
-_VERSION = re.compile(r"v?(\d+\.\d+\.\d+)(?!\d)")
+_VERSION = lazy(r"v?(\d+\.\d+\.\d+)(?!\d)")
 
 
 class ImageRef(NamedTuple):

@@ -6,7 +6,6 @@ Shape: amazon-vpc-cni-k8s pkg/ipamd/datastore/data_store.go, CheckpointData and 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from formats.base import NO, Format, Problem, Score
@@ -14,6 +13,7 @@ from formats.hints import basename, begins_as_json, scored
 from formats.json_node import Document, walk
 from formats.json_source import read_json
 from formats.node_records import family_of, ipam_address, pod
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _VERSION = "vpc-cni-ipam/1"
 #: networkName of an entry carried over from the container runtime by CNI 1.7: it names no pod.
 MIGRATED = "_migrated-from-cri"
-_NAME = re.compile(r"ipam(-nic-\d+)?\.json")
+_NAME = lazy(r"ipam(-nic-\d+)?\.json")
 
 
 def sniff(head: bytes, path: str) -> Score:

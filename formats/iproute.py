@@ -14,6 +14,7 @@ from formats.base import NO, Format, Record, Score
 from formats.hints import basename, scored
 from formats.line_search import lines_with, span_of
 from formats.node_records import address, fact, family_of
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,22 +23,20 @@ if TYPE_CHECKING:
     from formats.source import Source
     from formats.text import Line
 
-_HEAD = re.compile(
+_HEAD = lazy(
     rb"^[ \t>]*(?:default|(?:local |broadcast |anycast |multicast |unreachable |blackhole )?"
     rb"(?=[0-9a-fA-F]{0,4}[.:])[0-9a-fA-F.:]{2,45}(?:/\d+)?)(?: via [0-9a-fA-F.:]{2,45})? dev [\w.@-]{1,20}"
     rb" +(?:table|proto|scope|metric|src|onlink|weight|nhid|linkdown)\b",
     re.M,
 )
-_ROUTE = re.compile(
+_ROUTE = lazy(
     r"^[ \t>]*(?:(?P<kind>local|broadcast|anycast|multicast|unreachable|blackhole) )?"
     r"(?P<to>default|[0-9a-fA-F.:]+)(?:/(?P<prefix>\d+))?(?: via \S+)?(?: dev (?P<dev>\S+))(?P<rest>.*)"
 )
-_WANTED = re.compile(rb" dev \S")
+_WANTED = lazy(rb" dev \S")
 #: prefix and 11 hex digits of a hash: what the CNI calls a pod's host interface, whatever the prefix.
-_VETH = re.compile(r"[a-z][a-z0-9]{0,3}[0-9a-f]{11}")
-_NOT_UPLINK = re.compile(
-    r"lo$|docker|br-|virbr|cni|veth|eni|vlan|dummy|nodelocaldns|kube-|flannel|cali|cilium|vpc|pod-id"
-)
+_VETH = lazy(r"[a-z][a-z0-9]{0,3}[0-9a-f]{11}")
+_NOT_UPLINK = lazy(r"lo$|docker|br-|virbr|cni|veth|eni|vlan|dummy|nodelocaldns|kube-|flannel|cali|cilium|vpc|pod-id")
 
 
 class _Candidate(NamedTuple):

@@ -14,6 +14,7 @@ from formats.base import NO, Format, Problem, Record, Score
 from formats.hints import basename, scored
 from formats.line_search import lines_with, span_of
 from formats.node_records import address, fact
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from formats.source import Source
     from formats.text import Line
 
-_TABLE = re.compile(rb"^[ \t>]*\*(?:nat|filter|mangle|raw|security)[ \t\r]*$", re.M)
-_RULE_HEAD = re.compile(rb"^[ \t>]*-A (?:KUBE-S|AWS-SNAT-CHAIN-)[^\n]* -[jg] ", re.M)
-_WANTED = re.compile(rb"^[ \t>]*(?:-A (?:KUBE-SERVICES|KUBE-SVC-|KUBE-SEP-|AWS-SNAT-CHAIN)|\*|COMMIT)", re.M)
-_COMMENT = re.compile(r'--comment (?:"([^"]*)"|(\S+))')
-_SERVICE = re.compile(r"(?P<namespace>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)(?::(?P<port>[a-z0-9-]*))?")
-_TO = re.compile(r"--to-destination \[?([0-9a-fA-F.:]+?)\]?:(\d+)(?:\s|$)")
-_CHAIN = re.compile(r"-A (\S+) ")
+_TABLE = lazy(rb"^[ \t>]*\*(?:nat|filter|mangle|raw|security)[ \t\r]*$", re.M)
+_RULE_HEAD = lazy(rb"^[ \t>]*-A (?:KUBE-S|AWS-SNAT-CHAIN-)[^\n]* -[jg] ", re.M)
+_WANTED = lazy(rb"^[ \t>]*(?:-A (?:KUBE-SERVICES|KUBE-SVC-|KUBE-SEP-|AWS-SNAT-CHAIN)|\*|COMMIT)", re.M)
+_COMMENT = lazy(r'--comment (?:"([^"]*)"|(\S+))')
+_SERVICE = lazy(r"(?P<namespace>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)(?::(?P<port>[a-z0-9-]*))?")
+_TO = lazy(r"--to-destination \[?([0-9a-fA-F.:]+?)\]?:(\d+)(?:\s|$)")
+_CHAIN = lazy(r"-A (\S+) ")
 
 
 @dataclass(slots=True)

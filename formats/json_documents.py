@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from formats.json_node import Document, Node
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,19 +25,19 @@ TEARS = 256
 _BLANK = rb"(?:[ \t\r\n]|\x1b\[[0-9;]*[A-Za-z]|\xef\xbb\xbf)"
 _QUOTED_BLANK = rb"(?:" + _BLANK + rb"|>)*"
 _VALUE_AHEAD = rb"(?=" + _QUOTED_BLANK + rb'(?:[\[\]{"\d-]|true|false|null|\.\.\.|\Z))'
-_TOKEN = re.compile(
+_TOKEN = lazy(
     rb"(?P<blank>" + _BLANK + rb'+)|(?P<string>"(?:[^"\\\n]|\\[^\n])*")'
     rb"|(?P<colon>:)|(?P<comma>,)|(?P<open>\{|\[" + _VALUE_AHEAD + rb")|(?P<close>[}\]])"
     rb"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))|(?P<word>(?:true|false|null)\b)"
     rb'|(?P<dots>\.\.\.+|\xe2\x80\xa6)|(?P<broken>"[^\n]*)|(?P<junk>[^\s"{}\[\],:]+|.)'
 )
-_START = re.compile(
+_START = lazy(
     rb"\{(?=" + _QUOTED_BLANK + rb'(?:["}]|\.\.\.|\Z))|\[(?=' + _QUOTED_BLANK + rb'[\[\]{"])'
     rb'|^(?:[ \t]|> ?)*(?="[\w./:@-]+"[ \t]*:)',
     re.M,
 )  # fmt: skip
 # What a shell prints before the next command, and the fence of a markdown block: no document goes on over them.
-_STOP = re.compile(rb"```|~~~|\[\w[\w.-]*@[^\]\n]*\][#$]|[\w.-]+@[\w.-]+:[^\n]*[#$] |[$#%] \w")
+_STOP = lazy(rb"```|~~~|\[\w[\w.-]*@[^\]\n]*\][#$]|[\w.-]+@[\w.-]+:[^\n]*[#$] |[$#%] \w")
 _WORDS: dict[bytes, bool | None] = {b"true": True, b"false": False, b"null": None}
 
 

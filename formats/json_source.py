@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from formats.base import Problem, Span
 from formats.json_documents import documents
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ LIMIT = 16 * 1024 * 1024
 #: Places of one kind of damage in one document that are told one by one.
 TOLD = 8
 
-_CALL = re.compile(rb"(?:localhost|127\.0\.0\.1|\[?::1\]?):(\d{2,5})/(v1/[a-z-]+)")
+_CALL = lazy(rb"(?:localhost|127\.0\.0\.1|\[?::1\]?):(\d{2,5})/(v1/[a-z-]+)")
 
 
 class LineIndex:

@@ -7,8 +7,9 @@ gives NOT_SIMPLE, never a reading that differs from libyaml's: a property test h
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
+
+from formats.patterns import lazy
 
 #: What parse() gives for text outside its subset.
 NOT_SIMPLE: Final = object()
@@ -24,12 +25,12 @@ _PAIR, _OPEN, _DASH_PAIR, _DASH_OPEN, _DASH_SCALAR, _SKIP, _NEW_MAP, _NEW_LIST, 
 Token = tuple[int, int, str, Any, int]
 
 _KEY = r"(?:[fkv]:\S+|[A-Za-z0-9_.][A-Za-z0-9_./\-]*(?::[A-Za-z0-9_./\-]+)*)"
-_LINE = re.compile(rf"( *)(- )?(?:({_KEY}):(?: +([^ ].*)?)?|([^ ].*))")
-_INTEGER = re.compile(r"-?[1-9][0-9]{0,17}|0")
-_DOUBLE = re.compile(r'"[^"\\]*"')
-_SINGLE = re.compile(r"'(?:[^']|'')*'")
-_PLAIN = re.compile(r"(?:[A-Za-z0-9_./$(+\\^;<]|-[^ -]|:(?! |$))[^#:]*(?:(?:(?<! )#|:(?! |$))[^#:]*)*")
-_LITERAL = re.compile(r"( *)(- )?" + rf"({_KEY}): +\|(-?) *")
+_LINE = lazy(rf"( *)(- )?(?:({_KEY}):(?: +([^ ].*)?)?|([^ ].*))")
+_INTEGER = lazy(r"-?[1-9][0-9]{0,17}|0")
+_DOUBLE = lazy(r'"[^"\\]*"')
+_SINGLE = lazy(r"'(?:[^']|'')*'")
+_PLAIN = lazy(r"(?:[A-Za-z0-9_./$(+\\^;<]|-[^ -]|:(?! |$))[^#:]*(?:(?:(?<! )#|:(?! |$))[^#:]*)*")
+_LITERAL = lazy(r"( *)(- )?" + rf"({_KEY}): +\|(-?) *")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BAIL_TOKEN: Token = (_BAIL, 0, "", None, 0)
 _NO_VALUE: Final = object()

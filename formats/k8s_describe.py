@@ -10,6 +10,7 @@ from formats.k8s_described import FIELD, Described
 from formats.k8s_events import Fault
 from formats.k8s_partial import element_of, ends_early, last_path, leave_out, record_data
 from formats.k8s_schema import conform, path_text
+from formats.patterns import lazy
 from formats.text import Line, lines
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_NAME = re.compile(r"(\s*)Name: {2,}(\S+)\s*")
-_STOP = re.compile(r"\s*(?:```|~~~|\$ |Events: )")
-_ENV_HEAD = re.compile(r"\s*Environment(?: variables)?:\s*")
-_ENV = re.compile(r"\s*([A-Z][A-Za-z0-9_]*):\s+(\S.*?)\s*")
-_OWN = re.compile(r"AWS_VPC_|AWS_VPC_K8S_|NETWORK_POLICY_ENFORCING_MODE|ANNOTATE_POD_IP")
-_SNIFF_CRD = re.compile(rb"(?m)^[ \t>]*API Version: +networking\.k8s\.aws/")
-_SNIFF_POD = re.compile(rb"(?m)^[ \t>]*Node: +\S+/[0-9a-fA-F.:]+[ \t\r]*$")
-_SNIFF_ENV = re.compile(rb"(?m)^[ \t>]*(?:AWS_VPC_\w+|NETWORK_POLICY_ENFORCING_MODE|ANNOTATE_POD_IP): +\S")
+_NAME = lazy(r"(\s*)Name: {2,}(\S+)\s*")
+_STOP = lazy(r"\s*(?:```|~~~|\$ |Events: )")
+_ENV_HEAD = lazy(r"\s*Environment(?: variables)?:\s*")
+_ENV = lazy(r"\s*([A-Z][A-Za-z0-9_]*):\s+(\S.*?)\s*")
+_OWN = lazy(r"AWS_VPC_|AWS_VPC_K8S_|NETWORK_POLICY_ENFORCING_MODE|ANNOTATE_POD_IP")
+_SNIFF_CRD = lazy(rb"(?m)^[ \t>]*API Version: +networking\.k8s\.aws/")
+_SNIFF_POD = lazy(rb"(?m)^[ \t>]*Node: +\S+/[0-9a-fA-F.:]+[ \t\r]*$")
+_SNIFF_ENV = lazy(rb"(?m)^[ \t>]*(?:AWS_VPC_\w+|NETWORK_POLICY_ENFORCING_MODE|ANNOTATE_POD_IP): +\S")
 
 _FACTS = {"NETWORK_POLICY_ENFORCING_MODE": "enforcing_mode", "AWS_VPC_K8S_CNI_VETHPREFIX": "veth_prefix",
           "ENABLE_IPv6": "ipv6"}  # fmt: skip

@@ -9,11 +9,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from formats.k8s_block import resolve
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from formats.text import Line
 
-FIELD = re.compile(r"( *)([A-Za-z][\w ./()-]*?):(?: {1,}(\S.*?))? *")
+FIELD = lazy(r"( *)([A-Za-z][\w ./()-]*?):(?: {1,}(\S.*?))? *")
 
 #: Printed titles whose field name is not the title with its blanks taken out.
 _TITLES = {"API Version": "apiVersion", "Host IP": "hostIP", "Pod IP": "podIP", "UID": "uid"}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from formats.k8s_events import Fault
+from formats.patterns import lazy
 
-_KIND = re.compile(rb"(?m)^kind: *(?:Cluster)?PolicyEndpoint *$")
-_LINE = re.compile(r"(- )?(?:([\w./-]+):(?: (.*))?|(.*))")
+_KIND = lazy(rb"(?m)^kind: *(?:Cluster)?PolicyEndpoint *$")
+_LINE = lazy(r"(- )?(?:([\w./-]+):(?: (.*))?|(.*))")
 _TOP = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _SPEC = frozenset({"egress", "ingress", "podIsolation", "podSelector", "podSelectorEndpoints", "policyRef", "subject"})
 _SPEC_SCALARS = frozenset({"priority", "tier"})

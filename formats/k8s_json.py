@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import Problem
 from formats.json_documents import documents
 from formats.k8s_events import MAX_BYTES, Fault, Path, guard
 from formats.k8s_yaml import Loaded
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from formats.json_node import Node
     from formats.k8s_text import Text
 
-_BLANK = re.compile(r"[\s\ufeff]*")
-_LIST_KIND = re.compile(rb'"kind"\s*:\s*"(\w*List)"')
-_LONE_SURROGATE = re.compile(
+_BLANK = lazy(r"[\s\ufeff]*")
+_LIST_KIND = lazy(rb'"kind"\s*:\s*"(\w*List)"')
+_LONE_SURROGATE = lazy(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score
@@ -13,6 +12,7 @@ from formats.k8s_partial import element_of, ends_early, last_path, leave_out, no
 from formats.k8s_schema import conform, path_text
 from formats.k8s_text import FRAGMENT_KEYS, Text, texts
 from formats.k8s_yaml import Loaded, load_yaml
+from formats.patterns import lazy
 from formats.source import Oversized
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ _OURS = frozenset({"PolicyEndpoint", "ClusterPolicyEndpoint", "NetworkPolicy", "
 _FRAGMENT_ITEMS = frozenset({"cidr", "domainName", "hostIP", "podIP"})
 
 _HEAD = rb"(?m)^[ \t>*]*(?:- +)?[\"']?%s[\"']?[ ]*:[ \t]*[\"']?[A-Za-z]"
-_VERSION = re.compile(_HEAD % b"apiVersion")
-_KIND = re.compile(_HEAD % b"kind")
-_JSON = re.compile(rb'"apiVersion"\s*:\s*"[\w./-]+"')
-_JSON_KIND = re.compile(rb'"kind"\s*:\s*"\w+"')
-_PART = re.compile(
+_VERSION = lazy(_HEAD % b"apiVersion")
+_KIND = lazy(_HEAD % b"kind")
+_JSON = lazy(rb'"apiVersion"\s*:\s*"[\w./-]+"')
+_JSON_KIND = lazy(rb'"kind"\s*:\s*"\w+"')
+_PART = lazy(
     rb"(?m)^[ \t>]*(?:(?:podSelectorEndpoints|podIsolation|policyRef):[ ]*\r?$"
     rb"|- (?:cidr|hostIP|domainName): *[\"']?[\w*:.])"
 )

@@ -7,12 +7,12 @@ here, and a property test holds this checker and jsonschema together.
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from formats.k8s_checker import Check, SchemaError, compile_schema
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from formats.k8s_events import Path
@@ -27,7 +27,7 @@ SCHEMAS: dict[tuple[str, str], str] = {
     ("extensions", "NetworkPolicy"): "networkpolicy",
     ("policy.networking.k8s.io", "ClusterNetworkPolicy"): "upstreamclusternetworkpolicy",
 }
-_DIGITS = re.compile(r"0|[1-9][0-9]{0,17}")
+_DIGITS = lazy(r"0|[1-9][0-9]{0,17}")
 
 
 def validate(value: Any) -> list[SchemaError] | None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score, Span
+from formats.patterns import lazy
 from formats.text import Line, lines
 
 if TYPE_CHECKING:
@@ -14,18 +15,18 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_SNIFF = re.compile(rb"(?m)^[ \t>]*((?:NAMESPACE[ \t]+)?NAME[ \t]+[A-Z][A-Z \t-]+)\r?$")
+_SNIFF = lazy(rb"(?m)^[ \t>]*((?:NAMESPACE[ \t]+)?NAME[ \t]+[A-Z][A-Z \t-]+)\r?$")
 #: Columns of the tables that are read here; a table with any other column is somebody else's.
 _COLUMNS = frozenset(
     b"NAMESPACE NAME READY STATUS RESTARTS AGE IP NODE NOMINATED READINESS GATES LABELS POD-SELECTOR ROLES VERSION "
     b"INTERNAL-IP EXTERNAL-IP OS-IMAGE KERNEL-VERSION CONTAINER-RUNTIME CREATED AT".split()
 )
-_TITLES = re.compile(r"NOMINATED NODE|READINESS GATES|CREATED AT|[A-Z][A-Z0-9-]*")
-_COMMAND = re.compile(r"\bkubectl\b.*?\bget\s+(?:-\S+\s+)*([a-z][a-z.0-9]*)", re.I)
-_AGE = re.compile(r"(?:\d+[ydhms])+|<unknown>|<invalid>")
+_TITLES = lazy(r"NOMINATED NODE|READINESS GATES|CREATED AT|[A-Z][A-Z0-9-]*")
+_COMMAND = lazy(r"\bkubectl\b.*?\bget\s+(?:-\S+\s+)*([a-z][a-z.0-9]*)", re.I)
+_AGE = lazy(r"(?:\d+[ydhms])+|<unknown>|<invalid>")
 #: The suffix that generateName adds (apimachinery, util/rand: no vowels, no 0, 1, 3).
-_GENERATED = re.compile(r".+-[bcdfghjklmnpqrstvwxz2456789]{5}")
-_RESTARTS = re.compile(r"(\d+) \(([^)]*)\)")
+_GENERATED = lazy(r".+-[bcdfghjklmnpqrstvwxz2456789]{5}")
+_RESTARTS = lazy(r"(\d+) \(([^)]*)\)")
 _RESOURCES = {
     "policyendpoint": "PolicyEndpoint",
     "clusterpolicyendpoint": "ClusterPolicyEndpoint",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from formats.base import Problem, Span
+from formats.patterns import lazy
 from formats.text import Line, lines
 
 if TYPE_CHECKING:
@@ -17,25 +18,23 @@ FRAGMENT_KEYS = ("spec", "metadata", "items", "ingress", "egress", "podSelectorE
 _FRAGMENTS = "|".join(FRAGMENT_KEYS)
 
 _TAG = r"""["']?(?:apiVersion|kind)["']?\s*:\s"""
-_START = re.compile(
-    rf"([ \t]*)(?:{_TAG}|(?:- +)(?:{_TAG}|(?:cidr|domainName|hostIP)\s*:\s)|(?:{_FRAGMENTS})\s*:\s*$)", re.M
-)
-_JSON_START = re.compile(r"[ \t]*(?:\[[ \t]*)?\{")
-_FENCE = re.compile(r"[ \t]*(?:```|~~~)")
-_MEMBER = re.compile(r"""(?:- |-$|#|---|\.\.\.|["']?[a-z][\w./-]*["']?\s*:(?:\s|$))""")
-_TABS = re.compile(r" *\t[ \t]*")
+_START = lazy(rf"([ \t]*)(?:{_TAG}|(?:- +)(?:{_TAG}|(?:cidr|domainName|hostIP)\s*:\s)|(?:{_FRAGMENTS})\s*:\s*$)", re.M)
+_JSON_START = lazy(r"[ \t]*(?:\[[ \t]*)?\{")
+_FENCE = lazy(r"[ \t]*(?:```|~~~)")
+_MEMBER = lazy(r"""(?:- |-$|#|---|\.\.\.|["']?[a-z][\w./-]*["']?\s*:(?:\s|$))""")
+_TABS = lazy(r" *\t[ \t]*")
 
 #: Bytes that make a file a paste: what they do must be undone before the text is YAML.
-_PASTE = re.compile(
+_PASTE = lazy(
     rb"\r|\x1b|\x00|\xc2\xa0|\xef\xbb\xbf|\xe2\x80\x8b|(?::|-) \xe2\x80[\x98-\x9d]|(?m:^ *\t|^[ \t]*(?:```|~~~|>[ >]))"
 )
 #: A line at the left edge that no block YAML of Kubernetes has.
-_FOREIGN = re.compile(rb"(?m)^(?![ \n#]|-[ \n]|---|\.\.\.|[\"']?[a-z][\w./-]*[\"']?[ ]*:(?:[ \n]|\Z)|\Z)")
-_JSON_FIRST = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*[\"}]")
-_YAML_TOO = re.compile(rb"(?m)^[ \t>]*apiVersion:")
+_FOREIGN = lazy(rb"(?m)^(?![ \n#]|-[ \n]|---|\.\.\.|[\"']?[a-z][\w./-]*[\"']?[ ]*:(?:[ \n]|\Z)|\Z)")
+_JSON_FIRST = lazy(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*[\"}]")
+_YAML_TOO = lazy(rb"(?m)^[ \t>]*apiVersion:")
 #: A list of rules alone; what follows it at its own indentation is another part.
-_RULES_FIRST = re.compile(rb"\s*- +(?!apiVersion|kind|metadata)")
-_INDENTED = re.compile(rb"(?:[ ]*\n|[ ]*#[^\n]*\n|---[^\n]*\n)*[ ]+\S")
+_RULES_FIRST = lazy(rb"\s*- +(?!apiVersion|kind|metadata)")
+_INDENTED = lazy(rb"(?:[ ]*\n|[ ]*#[^\n]*\n|---[^\n]*\n)*[ ]+\S")
 
 
 @dataclass(slots=True)
@@ -183,4 +182,4 @@ def _json_end(rows: list[Line], at: int) -> int:
     return len(rows)
 
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING = lazy(r'"(?:[^"\\]|\\.)*"')

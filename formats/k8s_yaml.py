@@ -15,15 +15,16 @@ from formats.k8s_block import NOT_SIMPLE, Token, parse
 from formats.k8s_events import Built, Fault, Path, build
 from formats.k8s_repair import recover
 from formats.k8s_text import Text
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SEPARATOR = re.compile(rb"(?m)^(?:---|\.\.\.)(?=[ \t]|$)[ \t]*(#[^\n]*)?(\S[^\n]*)?\n?")
-_ITEMS = re.compile(rb"(?m)^items:[ ]*\n(?:[ ]*(?:#[^\n]*)?\n)*( *)- ")
-_TOP_KEY = re.compile(rb"(?m)^(?:(?:kind:[^\n]*\n)?(apiVersion:)|(?!kind:)[A-Za-z]\w*:)")
-_ITEM_HEAD = re.compile(rb" *- +(?:apiVersion|kind|metadata|spec):")
-_KIND = re.compile(rb"(?m)^kind:[ ]*\S")
+_SEPARATOR = lazy(rb"(?m)^(?:---|\.\.\.)(?=[ \t]|$)[ \t]*(#[^\n]*)?(\S[^\n]*)?\n?")
+_ITEMS = lazy(rb"(?m)^items:[ ]*\n(?:[ ]*(?:#[^\n]*)?\n)*( *)- ")
+_TOP_KEY = lazy(rb"(?m)^(?:(?:kind:[^\n]*\n)?(apiVersion:)|(?!kind:)[A-Za-z]\w*:)")
+_ITEM_HEAD = lazy(rb" *- +(?:apiVersion|kind|metadata|spec):")
+_KIND = lazy(rb"(?m)^kind:[ ]*\S")
 
 
 @dataclass(slots=True)

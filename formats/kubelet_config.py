@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from formats.base import NO, Format, Problem, Score
 from formats.hints import begins_as_json, scored
 from formats.json_source import read_json
 from formats.node_records import fact, setting
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from formats.json_node import Document
     from formats.source import Source
 
-_PROVIDER = re.compile(r"aws:///([a-z0-9-]+)/(m?i-[0-9a-f]+)")
+_PROVIDER = lazy(r"aws:///([a-z0-9-]+)/(m?i-[0-9a-f]+)")
 
 
 def sniff(head: bytes, path: str) -> Score:

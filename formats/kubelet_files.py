@@ -14,6 +14,7 @@ from formats.base import NO, Format, Record, Score, Span
 from formats.hints import basename, scored
 from formats.line_search import lines_with, span_of
 from formats.node_records import address, fact, kubelet_flag, ns_of
+from formats.patterns import lazy
 from formats.text import lines
 
 if TYPE_CHECKING:
@@ -23,30 +24,26 @@ if TYPE_CHECKING:
     from formats.source import Source
     from formats.text import Line
 
-_JOURNAL = re.compile(
+_JOURNAL = lazy(
     r"^[ \t>]*(?P<ts>[A-Z][a-z]{2} +\d+ [\d:]{8}|\d{4}-\d\d-\d\dT[\d:.]+[+-][\d:]{4,5})"
     r" (?P<host>[\w.-]+) (?:systemd|kubelet|kubelet-eks[\w.-]*)\[\d+\]: (?P<rest>.*)"
 )
-_JOURNAL_HEAD = re.compile(rb"^[ \t>]*\S[^\n]{6,300} (?:kubelet|kubelet-eks[\w.-]*)\[\d+\]: ", re.M)
-_TABLE_HEAD = re.compile(
-    rb"^[ \t>]*(?:NAMESPACE[ \t]+)?NAME[ \t]+TYPE[ \t]+CLUSTER-IP[ \t]+EXTERNAL-IP[ \t]+PORT\(S\)", re.M
-)
-_SERVICE = re.compile(
+_JOURNAL_HEAD = lazy(rb"^[ \t>]*\S[^\n]{6,300} (?:kubelet|kubelet-eks[\w.-]*)\[\d+\]: ", re.M)
+_TABLE_HEAD = lazy(rb"^[ \t>]*(?:NAMESPACE[ \t]+)?NAME[ \t]+TYPE[ \t]+CLUSTER-IP[ \t]+EXTERNAL-IP[ \t]+PORT\(S\)", re.M)
+_SERVICE = lazy(
     r"^[ \t>]*(?:(?P<namespace>[a-z0-9-]+)[ \t]+)?(?P<name>[a-z0-9-]+)[ \t]+(?:ClusterIP|NodePort|LoadBalancer)[ \t]+"
     r"(?P<ip>[0-9a-fA-F.:]+)[ \t]+\S+[ \t]+(?P<ports>\d\S*)"
 )
-_PORT = re.compile(r"(\d+)(?::\d+)?/([A-Z]+)")
+_PORT = lazy(r"(\d+)(?::\d+)?/([A-Z]+)")
 _LITERALS = (
     *(b"--node-ip=", b"--hostname-override=", b"Successfully registered", b"for sandbox", b"PodSandbox", b"cni failed"),
     *(b"ClusterIP", b"NodePort", b"LoadBalancer"),
 )
-_FLAG = re.compile(r"--(?:node-ip|hostname-override)=[^\s'\\]+")
-_POD = re.compile(r'\bpod="(?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9.-]+)"')
-_REGISTERED = re.compile(r'Successfully registered node"? (?:node=)?"?([a-z0-9.-]+)')
-_SANDBOX = re.compile(
-    r"(?:failed to setup network for sandbox|CreatePodSandbox|RunPodSandbox|networkPlugin cni failed)"
-)
-_WANTED = re.compile(
+_FLAG = lazy(r"--(?:node-ip|hostname-override)=[^\s'\\]+")
+_POD = lazy(r'\bpod="(?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9.-]+)"')
+_REGISTERED = lazy(r'Successfully registered node"? (?:node=)?"?([a-z0-9.-]+)')
+_SANDBOX = lazy(r"(?:failed to setup network for sandbox|CreatePodSandbox|RunPodSandbox|networkPlugin cni failed)")
+_WANTED = lazy(
     rb"--node-ip=|--hostname-override=|Successfully registered node|setup network for sandbox|CreatePodSandbox"
     rb"|RunPodSandbox|networkPlugin cni failed|(?:ClusterIP|NodePort|LoadBalancer)[ \t]+[0-9a-fA-F]"
 )

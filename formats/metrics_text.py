@@ -15,6 +15,7 @@ from formats.hints import basename, scored
 from formats.image_ref import version_of
 from formats.line_search import lines_with, span_of
 from formats.node_records import fact
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_TYPE = re.compile(rb"^[ \t>]*# TYPE [a-zA-Z_:][\w:]* (?:counter|gauge|histogram|summary|untyped)[ \t\r]*$", re.M)
-_WANTED = re.compile(rb"^[ \t>]*(?:awscni_build_info\{|network_policy_)", re.M)
-_SAMPLE = re.compile(r"^[ \t>]*(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>[^}]*)\})?[ \t]+(?P<value>[-+\w.]+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_TYPE = lazy(rb"^[ \t>]*# TYPE [a-zA-Z_:][\w:]* (?:counter|gauge|histogram|summary|untyped)[ \t\r]*$", re.M)
+_WANTED = lazy(rb"^[ \t>]*(?:awscni_build_info\{|network_policy_)", re.M)
+_SAMPLE = lazy(r"^[ \t>]*(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>[^}]*)\})?[ \t]+(?P<value>[-+\w.]+)")
+_LABEL = lazy(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def sniff(head: bytes, path: str) -> Score:

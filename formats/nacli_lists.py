@@ -6,13 +6,14 @@ that bpftool prints for them.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score, Span
+from formats.patterns import lazy
 from formats.text import Line, lines
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     from formats.base import Item
@@ -32,11 +33,9 @@ PROG_TYPES = (
     "raw_tracepoint_writable", "cgroup_sockopt", "tracing", "struct_ops", "ext", "lsm", "sk_lookup", "syscall",
     "netfilter",
 )  # fmt: skip
-_ENTRY = re.compile(
-    rb"Type ?: ?\d+ +ID ?: ?\d+\s+(?:Keysize \d+ Valuesize \d+ MaxEntries \d+|Associated maps count ?: ?\d+)"
-)
-_HEADING = re.compile(rb"(?:Maps|Programs) currently loaded ?:")
-_PART = re.compile(
+_ENTRY = lazy(rb"Type ?: ?\d+ +ID ?: ?\d+\s+(?:Keysize \d+ Valuesize \d+ MaxEntries \d+|Associated maps count ?: ?\d+)")
+_HEADING = lazy(rb"(?:Maps|Programs) currently loaded ?:")
+_PART = lazy(
     r"(?P<program>Type\s*:\s*(?P<prog_type>\d{1,20})\s+ID\s*:\s*(?P<prog_id>\d{1,20})\s+"
     r"Associated maps count\s*:\s*(?P<count>\d{1,20}))"
     r"|(?P<map>Type\s*:\s*(?P<map_type>\d{1,20})\s+ID\s*:\s*(?P<map_id>\d{1,20})(?P<rest>\s+Assoc\w*.*)?)"

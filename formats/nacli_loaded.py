@@ -5,25 +5,26 @@ Identifier and direction come from the pin's path: up to v1.3.1 the CLI itself g
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from formats.base import NO, Format, Problem, Record, Score, Span
 from formats.nacli_errors import NO_DATA, WALK_FAILED, error_record
+from formats.patterns import lazy
 from formats.pins import split_pin
 from formats.text import Line, lines
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     from formats.base import Item
     from formats.source import Source
 
-_HEADER = re.compile(rb"\*\*\* ?EBPF loaded data ?\*\*\*")
-_PROGRAM = re.compile(rb"PinPath:[ \t]*/sys/fs/bpf/")
-_FIELDS = re.compile(rb"Pod Identifier ?: ?\S+ +Direction ?: ?\S+\s+Prog (?:ID|FD):")
-_FAILED = re.compile(rb"Failed to execute the cmd - +failed walking the bpfdirectory")
-_PART = re.compile(
+_HEADER = lazy(rb"\*\*\* ?EBPF loaded data ?\*\*\*")
+_PROGRAM = lazy(rb"PinPath:[ \t]*/sys/fs/bpf/")
+_FIELDS = lazy(rb"Pod Identifier ?: ?\S+ +Direction ?: ?\S+\s+Prog (?:ID|FD):")
+_FAILED = lazy(rb"Failed to execute the cmd - +failed walking the bpfdirectory")
+_PART = lazy(
     r"(?P<header>\*{3} ?EBPF loaded data ?\*{3})"
     r"|(?P<pin>(?<![A-Za-z])PinPath:\s*(?P<path>/\S+)?)"
     r"|(?P<identifier>Pod Identifier\s*:\s*(?P<pod>\S*)\s+Direction\s*:\s*(?P<direction>\S*))"

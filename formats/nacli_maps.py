@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from formats.base import NO, Format, Score
 from formats.nacli_names import of_path
 from formats.nacli_reader import Reader
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,54 +24,54 @@ _SIGNS: tuple[tuple[int, str, bytes, re.Pattern[bytes]], ...] = (
         97,
         "sections of dump-maps joined by the log collector",
         b"EBPF Maps Data",
-        re.compile(rb"\*\*\* ?EBPF Maps Data for Map ID"),
+        lazy(rb"\*\*\* ?EBPF Maps Data for Map ID"),
     ),
     (
         92,
         "rule map entries of aws-eks-na-cli",
         b"IP/Prefixlen",
-        re.compile(rb"\bKey ?: *IP/Prefixlen - *[0-9A-Fa-f:.]+/\d"),
+        lazy(rb"\bKey ?: *IP/Prefixlen - *[0-9A-Fa-f:.]+/\d"),
     ),
     (
         92,
         "rule map entries of aws-eks-na-cli v1.3.0 or later",
         b"Entry ",
-        re.compile(rb"\bKey: *[0-9A-Fa-f:.]+/\d+[\s*]+(?:Key: *\S+\s+)?-{5,}\s+Entry \d"),
+        lazy(rb"\bKey: *[0-9A-Fa-f:.]+/\d+[\s*]+(?:Key: *\S+\s+)?-{5,}\s+Entry \d"),
     ),
-    (90, "conntrack entries of aws-eks-na-cli", b"Conntrack", re.compile(rb"\bConntrack Key ?: *Source IP")),
-    (88, "pod state entries of aws-eks-na-cli", b"State", re.compile(rb"\bKey ?: *\d+\s+State ?- *\d")),
+    (90, "conntrack entries of aws-eks-na-cli", b"Conntrack", lazy(rb"\bConntrack Key ?: *Source IP")),
+    (88, "pod state entries of aws-eks-na-cli", b"State", lazy(rb"\bKey ?: *\d+\s+State ?- *\d")),
     (
         88,
         "the first line of dump-maps of the IPv6 binary",
         b"Walking map",
-        re.compile(rb"Walking map: .{0,80}\(type=\d+, *id=\d+\)"),
+        lazy(rb"Walking map: .{0,80}\(type=\d+, *id=\d+\)"),
     ),
     (
         85,
         "an empty map as aws-eks-na-cli tells it",
         b"ntries found,",
-        re.compile(rb"No [Ee]ntries found, ?(?:Empty map|empty HASH map)"),
+        lazy(rb"No [Ee]ntries found, ?(?:Empty map|empty HASH map)"),
     ),
     (
         80,
         "an error line of aws-eks-na-cli",
         b"e",
-        re.compile(rb"Failed to execute the cmd - (?! ?failed walking)|There was an error while executing your CLI"),
+        lazy(rb"Failed to execute the cmd - (?! ?failed walking)|There was an error while executing your CLI"),
     ),
-    (60, "an end line of aws-eks-na-cli", b"Done reading", re.compile(rb"Done reading all entries")),
+    (60, "an end line of aws-eks-na-cli", b"Done reading", lazy(rb"Done reading all entries")),
     (
         60,
         "slots of aws-eks-na-cli",
         b"Protocol",
-        re.compile(rb"(?:Value Entry ?: *\d+|Entry \d+:)\s+Protocol +- *[A-Z]"),
+        lazy(rb"(?:Value Entry ?: *\d+|Entry \d+:)\s+Protocol +- *[A-Z]"),
     ),
     (
         45,
         "keys of aws-eks-na-cli",
         b"Key:",
-        re.compile(rb"(?:^|\n)\W*Key: *[0-9A-Fa-f:]*[.:][0-9A-Fa-f:.]*/\d+\s*(?:\n|$)"),
+        lazy(rb"(?:^|\n)\W*Key: *[0-9A-Fa-f:]*[.:][0-9A-Fa-f:.]*/\d+\s*(?:\n|$)"),
     ),
-    (35, "a cut key of aws-eks-na-cli", b"IP/Prefixlen", re.compile(rb"\bKey ?: *IP/Prefixlen")),
+    (35, "a cut key of aws-eks-na-cli", b"IP/Prefixlen", lazy(rb"\bKey ?: *IP/Prefixlen")),
 )
 
 

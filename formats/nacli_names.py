@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
+from formats.patterns import lazy
 from formats.pins import GLOBAL_MAPS, MAP_SUFFIXES, split_pin
 
 #: Text up to and including a map's name; what follows is how the capture was made (`.na-cli-v1.3.0.dump-maps.txt`).
 _ANY_NAME = "|".join(sorted((*MAP_SUFFIXES, *GLOBAL_MAPS), key=len, reverse=True))
-_NAMED_FILE = re.compile(rf"^((?:.*[^A-Za-z0-9])?(?:{_ANY_NAME}))(?![A-Za-z0-9])")
-_NUMBERED_FILE = re.compile(
+_NAMED_FILE = lazy(rf"^((?:.*[^A-Za-z0-9])?(?:{_ANY_NAME}))(?![A-Za-z0-9])")
+_NUMBERED_FILE = lazy(
     r"(?:dump[-_]?(?:cp[-_]?)?maps?|maps?|id)[-_. #]?(?:id[-_. #]?)?(?!20\d{2}[-_]?[01]\d)(\d{1,9})(?!\d)"
 )
-_CP_FILE = re.compile(r"dump[-_]cp[-_]maps?|ebpf-cp-maps-data")
+_CP_FILE = lazy(r"dump[-_]cp[-_]maps?|ebpf-cp-maps-data")
 _DECORATION = "=#*:<>-[]()`'\" \t"
-_FILTER = re.compile(r"\|\s*(?:e?grep|rg|head|tail|awk|sed|sort|uniq|cut)\b")
+_FILTER = lazy(r"\|\s*(?:e?grep|rg|head|tail|awk|sed|sort|uniq|cut)\b")
 
 
 class Target(NamedTuple):

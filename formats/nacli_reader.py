@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from formats.nacli_handlers import Sections
 from formats.nacli_names import of_heading
 from formats.nacli_text import FLOW_LINE, Token, tokens
 from formats.nacli_values import FlowEntry
+from formats.patterns import lazy
 from formats.text import Line, clean
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PIECES = 4
 _OWN_LINES = ("Value", "Conntrack", "*", "Last Seen", "Done", "Failed", "No ", "Key", "```", "==")
 #: A line of a slot that is cut before it says anything: `Val`, `Entry 1`, `Startpo`.
-_SLOT_BEGINNING = re.compile(
+_SLOT_BEGINNING = lazy(
     "|".join(
         "(?:".join(word) + ")?" * (len(word) - 1)
         for word in ("Value Entry", "Protocol", "Priority", "StartPort", "Endport", "EndPort")

@@ -7,10 +7,12 @@ its parts, so that both read alike. A log line that merely mentions a key is nei
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from formats.patterns import lazy
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     from formats.text import Line
@@ -62,16 +64,16 @@ _PARTS = (
     r"|maps|m|progs|p)\b['\"`]*(?:\s+(?P<cmd_id>\d{1,20}))?(?P<rest>.*))",
     r"(?P<fence>`{3,}\w*)",
 )
-_ONE = re.compile("|".join(_PARTS))
+_ONE = lazy("|".join(_PARTS))
 #: A whole conntrack key line.
-FLOW_LINE = re.compile(_PARTS[4])
-_SPOT = re.compile(
+FLOW_LINE = lazy(_PARTS[4])
+_SPOT = lazy(
     r"Key|Entry|Protocol|Priority|StartPort|End[pP]ort|State|Conntrack|Last Seen|Done reading|Failed to"
     r"|[Ee]ntries found|Walking map|EBPF|PinPath|currently loaded|\*{5}|-{5}|`{3}|error reading|Error: "
     r"|There was an|unable to read mono|fatal error|panic|unexpected fault|runtime|goroutine"
     r"|signal SIG|aws-eks-na-cli|Value"
 )
-_PROMPT = re.compile(
+_PROMPT = lazy(
     r"(?!.*aws-eks-na-cli)(?:(?:\[[^\]]{1,80}\]|[\w.-]+@[^#$\s]{1,80}|(?:ba)?sh-[\d.]+)\s?[$#](?:\s.*)?|[$#](?: \S.*)?)"
 )
 #: Kinds that need nothing before them but what another part, an indentation or a mark leaves.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from formats.base import Record, Span
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(Z|[+-]\d\d:?\d\d)")
+_RFC3339 = lazy(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?(Z|[+-]\d\d:?\d\d)")
 
 
 def family_of(text: str | None) -> int | None:

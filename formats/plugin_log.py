@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from formats.base import Format, Record, Score
 from formats.log_catalogue_node import PLUGIN
 from formats.log_kind import score_of
 from formats.log_reader import LogReader
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_ARGUMENT = re.compile(r"(K8S_POD_NAMESPACE|K8S_POD_NAME)=([^;)]*)")
-_ADDRESS = re.compile(r'IPv[46]Addr:"([0-9a-fA-F.:]+)"')
+_ARGUMENT = lazy(r"(K8S_POD_NAMESPACE|K8S_POD_NAME)=([^;)]*)")
+_ADDRESS = lazy(r'IPv[46]Addr:"([0-9a-fA-F.:]+)"')
 #: Adds waiting for their answer; the plugin handles a handful at a time.
 _WAITING = 4096
 

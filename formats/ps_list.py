@@ -13,6 +13,7 @@ from formats.base import NO, Format, Score
 from formats.hints import basename, scored
 from formats.line_search import lines_with, span_of
 from formats.node_records import agent_flag, kubelet_flag
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
     from formats.base import Item, Record, Span
     from formats.source import Source
 
-_HEADER = re.compile(rb"^[ \t>]*(?:USER|UID|PID|F S UID|S UID)[ \t]+(?:[A-Z%]+[ \t]+)*(?:CMD|COMMAND)\b", re.M)
-_AGENT = re.compile(
+_HEADER = lazy(rb"^[ \t>]*(?:USER|UID|PID|F S UID|S UID)[ \t]+(?:[A-Z%]+[ \t]+)*(?:CMD|COMMAND)\b", re.M)
+_AGENT = lazy(
     r"(?:^|[\s/\\_|])controller\s.*--(?:enable-network-policy|enable-policy-event-logs|conntrack-cache-cleanup-period)\b"
 )
-_KUBELET = re.compile(r"(?:^|[\s/])(?:kubelet|kubelet-eks\S*)\s+--\S")
-_AGENT_HEAD = re.compile(rb"controller\s[^\n]{0,2000}--enable-network-policy\b")
-_WANTED = re.compile(rb"controller\s|kubelet[^\n ]*\s")
-_FLAG = re.compile(r"--[a-z][a-z0-9-]*(?:=(?:\"[^\"]*\"|'[^']*'|\S*))?")
+_KUBELET = lazy(r"(?:^|[\s/])(?:kubelet|kubelet-eks\S*)\s+--\S")
+_AGENT_HEAD = lazy(rb"controller\s[^\n]{0,2000}--enable-network-policy\b")
+_WANTED = lazy(rb"controller\s|kubelet[^\n ]*\s")
+_FLAG = lazy(r"--[a-z][a-z0-9-]*(?:=(?:\"[^\"]*\"|'[^']*'|\S*))?")
 
 
 def sniff(head: bytes, path: str) -> Score:

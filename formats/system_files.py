@@ -9,6 +9,7 @@ from formats.base import NO, Format, Problem, Score
 from formats.hints import basename, scored
 from formats.line_search import lines_with, span_of
 from formats.node_records import fact
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,16 +19,14 @@ if TYPE_CHECKING:
 
 #: A file of one of these holds nothing else, so its whole text must fit. Name of the file -> fact and pattern.
 _WHOLE: dict[str, tuple[str, re.Pattern[bytes]]] = {
-    "instance-id.txt": ("instance_id", re.compile(rb"(?:i-[0-9a-f]{8}|i-[0-9a-f]{17}|mi-[0-9a-f]{17})")),
-    "availability-zone.txt": ("availability_zone", re.compile(rb"[a-z]{2}(?:-[a-z]+){1,3}-\d(?:-[a-z]{3}-\d)?[a-z]")),
-    "region.txt": ("region", re.compile(rb"[a-z]{2}(?:-[a-z]+){1,3}-\d")),
+    "instance-id.txt": ("instance_id", lazy(rb"(?:i-[0-9a-f]{8}|i-[0-9a-f]{17}|mi-[0-9a-f]{17})")),
+    "availability-zone.txt": ("availability_zone", lazy(rb"[a-z]{2}(?:-[a-z]+){1,3}-\d(?:-[a-z]{3}-\d)?[a-z]")),
+    "region.txt": ("region", lazy(rb"[a-z]{2}(?:-[a-z]+){1,3}-\d")),
 }
-_RPM = re.compile(
-    rb"^(?P<name>[\w.+-]+?)-(?P<value>\d[\w.+~^:]*-[\w.+~^]+\.(?:x86_64|aarch64|noarch|i686))[ \t\r]*$", re.M
-)
+_RPM = lazy(rb"^(?P<name>[\w.+-]+?)-(?P<value>\d[\w.+~^:]*-[\w.+~^]+\.(?:x86_64|aarch64|noarch|i686))[ \t\r]*$", re.M)
 _DEB_HEADER = b"||/ Name"
-_DEB = re.compile(rb"^ii +(?P<name>[a-z0-9][\w.+-]*)(?::\w+)? +(?P<value>\S+) ", re.M)
-_KEPT = re.compile(
+_DEB = lazy(rb"^ii +(?P<name>[a-z0-9][\w.+-]*)(?::\w+)? +(?P<value>\S+) ", re.M)
+_KEPT = lazy(
     r"kernel[\d.]*(?:-core)?|linux-image-\S+|bpftool|libbpf\S*|linux-tools-\S+|iproute\S*|iptables(?:-nft|-legacy)?"
     r"|nftables|conntrack\S*|containerd(?:\.io)?|docker\S{0,8}|runc|kubelet|nodeadm|systemd"
 )

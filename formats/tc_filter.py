@@ -14,6 +14,7 @@ from formats.base import NO, Format, Problem, Record, Score, Span
 from formats.bpftool_names import command
 from formats.json_documents import straight_quotes
 from formats.jsonspans import objects
+from formats.patterns import lazy
 from formats.source import Oversized
 from formats.text import Line, lines
 
@@ -27,26 +28,26 @@ AGENT_FILTERS = frozenset({"handle_ingress", "handle_egress"})
 _OPPOSITE = {"ingress": "egress", "egress": "ingress"}
 #: Parents of clsact (linux/pkt_sched.h TC_H_MIN_INGRESS, TC_H_MIN_EGRESS).
 _PARENTS = {"ffff:fff2": "ingress", "ffff:fff3": "egress", "ffff:": "ingress"}
-_COMMAND = re.compile(
+_COMMAND = lazy(
     r"\btc\s+(?:-\S+\s+)*f(?:ilter)?\s+(?:show|list|ls|sh)?\s*(?:dev\s+)?(?P<dev>[^\s|;]+)\s*(?P<hook>ingress|egress)?"
 )
-_FILTER = re.compile(r"\bfilter\s+(?=(?:parent|block|protocol)\b|dev\s+\S+\s+(?:ingress|egress|parent)\b)")
-_SNIFF = re.compile(
+_FILTER = lazy(r"\bfilter\s+(?=(?:parent|block|protocol)\b|dev\s+\S+\s+(?:ingress|egress|parent)\b)")
+_SNIFF = lazy(
     rb"\bfilter\s+(?:(?:parent|block|dev)\s+\S+\s+(?:ingress\s+|egress\s+)?)*protocol\s+\S+\s+pref\s+\d+", re.I
 )
-_SNIFF_JSON = re.compile(rb'"kind"\s*:\s*"bpf"[^\0]{0,400}?"(?:bpf_name|direct-action)"')
-_MORE = re.compile(
+_SNIFF_JSON = lazy(rb'"kind"\s*:\s*"bpf"[^\0]{0,400}?"(?:bpf_name|direct-action)"')
+_MORE = lazy(
     r"(?:pref|bpf|flower|chain|handle|direct-action|not_in_hw|in_hw|skip_\w+|id|name|tag|jited|flowid|classid|action|"
     r"protocol|eth_type|ip_proto|ip_flags|(?:src|dst)_\w+|enc_\w+|match|order|hw_tc|random|index|used_hw_stats)\b|"
     r"handle_(?:in|e)gress\b"
 )
-_HEAD = re.compile(r"\bpref\s+(?P<pref>\d+)\s+(?P<kind>[a-z][\w]*)(?:\s+chain\s+(?P<chain>\d+))?")
-_HANDLE = re.compile(r"\bhandle\s+(?P<handle>\S+)(?:\s+(?P<name>\S+))?")
+_HEAD = lazy(r"\bpref\s+(?P<pref>\d+)\s+(?P<kind>[a-z][\w]*)(?:\s+chain\s+(?P<chain>\d+))?")
+_HANDLE = lazy(r"\bhandle\s+(?P<handle>\S+)(?:\s+(?P<name>\S+))?")
 _NO_NAME = frozenset(
     {"direct-action", "flowid", "classid", "not_in_hw", "in_hw", "id", "name", "tag", "skip_hw", "action"}
 )
-_PATH = re.compile(r"\b((?:eni|vlan)[0-9a-f]{11})\b")
-_PATH_HOOK = re.compile(r"(?:^|[^a-z])(ingress|egress)(?:[^a-z]|$)")
+_PATH = lazy(r"\b((?:eni|vlan)[0-9a-f]{11})\b")
+_PATH_HOOK = lazy(r"(?:^|[^a-z])(ingress|egress)(?:[^a-z]|$)")
 
 
 def filter_data(

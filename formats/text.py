@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
+
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # CSI and OSC sequences a terminal or `script` leaves in a capture.
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_QUOTED = re.compile(r"^(?:[ \t]*>[ \t]?)+")
+_ANSI = lazy(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_QUOTED = lazy(r"^(?:[ \t]*>[ \t]?)+")
 _SMART = str.maketrans(
     {"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u00a0": " ", "\ufeff": "", "\u200b": ""}
 )

@@ -9,6 +9,7 @@ from formats.base import NO, Format, Score
 from formats.hints import basename, scored
 from formats.line_search import lines_with, span_of
 from formats.node_records import fact
+from formats.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.source import Source
 
-_ANCHOR = re.compile(rb"^[ \t>]*Linux [\w.-]+ \d+\.\d+\S* #\d+", re.M)
-_UNAME = re.compile(
+_ANCHOR = lazy(rb"^[ \t>]*Linux [\w.-]+ \d+\.\d+\S* #\d+", re.M)
+_UNAME = lazy(
     r"^[ \t>]*Linux (?P<host>[\w.-]+) (?P<kernel>\d+\.\d+\S*) #\d+\S* .*\b(?:x86_64|aarch64|arm64|GNU/Linux)\b"
 )
 
