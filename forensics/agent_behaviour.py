@@ -6,15 +6,14 @@ v1.2.3) and pkg/utils/utils.go at every tag, and the main branch after v1.4.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from forensics.versions import at_least, between
 from formats.layouts import SLOTS, SLOTS_BEFORE_V105
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(NamedTuple):
     """One agent version. Every field is a difference between two tags; the comment at its value names the first."""
 
     all_slices: bool

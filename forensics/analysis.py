@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.bundle import read_bundle
 from forensics.case import Overrides, build_case
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from forensics.engine import Judged
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Report:
+class Report(NamedTuple):
     """A finished analysis: the result document, and the case it came from."""
 
     document: dict[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics import facts as node_facts
 from forensics.dumps import attach_dumps
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 POLICY_KINDS = ("PolicyEndpoint", "ClusterPolicyEndpoint")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class KubeObject:
+class KubeObject(NamedTuple):
     """A Kubernetes object and the place it was read from."""
 
     artifact: Artifact
@@ -109,8 +108,7 @@ class Case:
     assumptions: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
+class Overrides(NamedTuple):
     """What the user says because the bundle does not; shown as assumptions."""
 
     agent_version: str | None = None

@@ -43,8 +43,7 @@ class Key(NamedTuple):
     action: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """One NetworkPolicy, ApplicationNetworkPolicy or ClusterNetworkPolicy."""
 
     kind: str

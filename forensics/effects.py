@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,8 +46,7 @@ class Side(NamedTuple):
     pod_state: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """One run of classes with the same two answers. `protocol` is a name, a number, or `other protocols`."""
 
     protocol: str

@@ -8,7 +8,6 @@ what it does, and the policies asked for more.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.admissible import multiset
@@ -51,8 +50,7 @@ CAUSES: dict[str, Cause] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EntryDifference:
+class EntryDifference(NamedTuple):
     """One key. `lost` is what the policies ask and the entry lacks, `gained` what it holds beyond that.
 
     `admissible`: the agent of that version may leave it so. `wanted` is all that the policies ask for the key.
@@ -71,7 +69,7 @@ class EntryDifference:
     def because(self, cause: str | None, *, admissible: bool | None = None) -> EntryDifference:
         """The same with a cause that the surroundings tell."""
         by_design = self.admissible if admissible is None else admissible
-        return replace(self, cause=cause, admissible=by_design)
+        return self._replace(cause=cause, admissible=by_design)
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values; slots as people read them. A shortfall is what the agent of that version leaves so."""

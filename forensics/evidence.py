@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from forensics.artifact import Artifact
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 EXCERPT_LINES = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+class Citation(NamedTuple):
     """One place in one artifact: bytes [start, end), lines first..last, what it shows, and its text when held."""
 
     artifact: str

@@ -9,7 +9,6 @@ measured.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from formats import layouts
@@ -56,8 +55,7 @@ def generation_of(agent_version: str) -> Resolved:
     return Resolved(generation, ())
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(NamedTuple):
     """What one group of programs does, as data. Sizes and offsets come from formats/layouts.py only."""
 
     letter: str

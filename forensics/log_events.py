@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ Array = np.ndarray[Any, Any]
 _NO_TIME = np.iinfo(np.int64).min
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Event:
+class Event(NamedTuple):
     """One diagnostic log line, placed in its artifact."""
 
     artifact: Artifact

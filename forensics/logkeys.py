@@ -12,7 +12,6 @@ Source: ComputeMapEntriesFromEndpointRules (pkg/fwruleprocessor/fw_rule_processo
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.policy_net import key_text, parse, text_of, with_mask
@@ -37,8 +36,7 @@ class Unknown(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogKeys:
+class LogKeys(NamedTuple):
     """The intended keys of one namespace map. `texts` is {canonical CIDR: as logged}, without the node's own entry.
 
     `defects` names keys the agent itself left out by a known defect; `young` are keys whose last change may be younger

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forensics.log_events import Event, Events
 from formats.pins import MAP_SUFFIXES
@@ -32,8 +32,7 @@ _MARKS = (
 )  # fmt: skip
 
 
-@dataclass(slots=True, repr=False)
-class MapIdentity:
+class MapIdentity(NamedTuple):
     """Whose map an ID is, by the log: pod identifier, real name (from the map's own sizes and name) and sizes."""
 
     map_id: int

@@ -7,7 +7,6 @@ the version lost. Maps of a pod that no policy selects stay empty: its pod state
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from forensics import policy_a, policy_b, policy_cluster
@@ -71,8 +70,7 @@ class ExpectedEntry(NamedTuple):
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedTier:
+class ExpectedTier(NamedTuple):
     """One map. `refused` are CIDRs whose key the kernel does not take: the update ends there, half done.
 
     `contested` lists the namespaces when pods of several share the identifier (the `-` scheme): the agent applies
@@ -93,8 +91,7 @@ class ExpectedTier:
         return bool(self.policies)
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedMap:
+class ExpectedMap(NamedTuple):
     """Both tiers of one direction. `local` says whether a selected pod runs on this node: the agent writes maps of
     an identifier whose rows are all elsewhere only when a first pod of it starts here."""
 
@@ -225,8 +222,7 @@ def expected_pod_state(
     return states
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(NamedTuple):
     node_ip: str
     node: Net
     direction: Direction

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -65,8 +64,7 @@ class Row(NamedTuple):
     host_ip: str
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One PolicyEndpoint or ClusterPolicyEndpoint object."""
 
     tier: Tier
@@ -89,8 +87,7 @@ class Endpoint:
         return isinstance(listed, list) and _ISOLATION[direction] in listed
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """One policy that counts for an identifier: the objects whose rules apply, and the rows that brought it in."""
 
     tier: Tier

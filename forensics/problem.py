@@ -9,8 +9,7 @@ Everything smaller is a CaseProblem: data, part of the report, never an exceptio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from formats.base import Problem
@@ -28,8 +27,7 @@ class NothingReadable(NpforensicsError):
     """No input could be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class CaseProblem:
+class CaseProblem(NamedTuple):
     """A Problem with the artifact it stands in."""
 
     what: str

@@ -75,8 +75,7 @@ class Side:
         return (self.pod_state.get(0), *there) if keys else ()
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """Traffic of some peers that the two sides answer differently, and the causes known of the entries involved."""
 
     family: int
@@ -92,8 +91,7 @@ class Difference:
         return self.left.allows != self.right.allows
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(NamedTuple):
     """Every difference, and the peers that cannot be told because a value in their way is not known.
 
     `intervals` and `asked` say how much work it was: address intervals, and questions to the programs.

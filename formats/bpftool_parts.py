@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from formats.layouts import CLUSTER_VALUE_SIZE, LPM_KEY_SIZES, NAMESPACE_VALUE_SIZE, NAMESPACE_VALUE_SIZE_BEFORE_V105
 
@@ -18,8 +18,7 @@ TRIE_KEYS = frozenset(LPM_KEY_SIZES.values())
 _OWN_RUN = 3
 
 
-@dataclass(slots=True)
-class Block:
+class Block(NamedTuple):
     """Clean entries in a row."""
 
     keys: np.ndarray[Any, Any]
@@ -27,7 +26,7 @@ class Block:
     spans: np.ndarray[Any, Any]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Loose:
     """One entry read by itself. `fault` says why its value (or, with an empty key, the entry) cannot be used; `sure` is
     False for the last record of a dump without an end; `fill`: the text says that the rest of the value is zero."""
@@ -40,8 +39,7 @@ class Loose:
     fill: bool = False
 
 
-@dataclass(slots=True)
-class Gap:
+class Gap(NamedTuple):
     """Entries left out by hand: how many, None when the text does not say."""
 
     amount: int | None

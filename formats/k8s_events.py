@@ -7,7 +7,7 @@ the last of two equal keys in silence. Its event stream does none of that.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ MAX_EXPANDED = 100_000
 Path = tuple[str | int, ...]
 
 
-@dataclass(slots=True)
-class Fault:
+class Fault(NamedTuple):
     """What is wrong at a line of the text (1-based). `path`: the node it spoils; `fatal`: reading stopped there."""
 
     message: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from formats.base import Problem, Span
 from formats.patterns import lazy
@@ -37,8 +36,7 @@ _RULES_FIRST = lazy(rb"\s*- +(?!apiVersion|kind|metadata)")
 _INDENTED = lazy(rb"(?:[ ]*\n|[ ]*#[^\n]*\n|---[^\n]*\n)*[ ]+\S")
 
 
-@dataclass(slots=True)
-class Text:
+class Text(NamedTuple):
     """UTF-8 text to parse. `rows`: the raw line of each of its lines; None when it is the artifact's own bytes."""
 
     data: bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from forensics.detectors import addresses
@@ -100,7 +99,7 @@ def _finding(
 
 def _alike(charged: list[Difference]) -> list[Difference]:
     """Without the entries' names, so that equal traffic of several entries is one line."""
-    return [replace(each, causes=()) for each in charged]
+    return [each._replace(causes=()) for each in charged]
 
 
 def _sentences(
