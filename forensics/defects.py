@@ -33,19 +33,19 @@ class Defect(NamedTuple):
 
 def defect(number: str) -> Defect:
     """One entry by its id. Raises KeyError for an id that is not in the catalogue."""
-    entry = _catalogue()[number]
+    entry = _entry(number)
     fields = {name: str(entry[name]).strip() for name in Defect._fields if name != "id"}
     return Defect(id=number, **fields)
 
 
 def known() -> tuple[str, ...]:
     """Every id of the catalogue."""
-    return tuple(_catalogue())
+    return tuple(_tables())
 
 
 def remedy(number: str, context: Context, **more: str) -> str:
     """What helps, filled in for one pod identifier: steps, what they disturb, how to confirm."""
-    entry = _catalogue()[number]
+    entry = _entry(number)
     node = context.node
     names = {
         "pod": context.pod.identifier,
@@ -76,6 +76,14 @@ def _delete_command(context: Context) -> str:
     )
 
 
+@lru_cache(maxsize=64)
+def _entry(number: str) -> dict[str, Any]:
+    entry: dict[str, Any] = tomllib.loads(_tables()[number])
+    return entry
+
+
 @lru_cache(maxsize=1)
-def _catalogue() -> dict[str, Any]:
-    return tomllib.loads((resources.files("forensics.knowledge") / "defects.toml").read_text("utf-8"))
+def _tables() -> dict[str, str]:
+    """The text of each table, by its id: reading TOML is slow, and a case needs one or two of them."""
+    _, *tables = (resources.files("forensics.knowledge") / "defects.toml").read_text("utf-8").split("\n[KB-")
+    return {"KB-" + number: text for number, _, text in (table.partition("]") for table in tables)}

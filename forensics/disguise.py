@@ -9,7 +9,9 @@ from __future__ import annotations
 from formats.patterns import lazy
 from formats.source import HEAD_BYTES, Source
 
-_MARKS = lazy(rb"\x1b|\xe2\x80\x8b|\xef\xbb\xbf|(?m:^[ \t]*>)|\A\s*(?:\t|\* )")
+_MARKS = (b"\x1b", b"\xe2\x80\x8b", b"\xef\xbb\xbf")
+_QUOTE = lazy(rb"(?m)^[ \t]*>")
+_LEAD = lazy(rb"\s*(?:\t|\* )")
 _TABBED = lazy(rb"(?:[ ]*\r?\n|\t[^\n]*(?:\n|\Z))+")
 _BULLETED = lazy(rb"(?:[ ]*\r?\n|(?:\* |[ ])[^\n]*(?:\n|\Z))+")
 _ANSI = lazy(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -19,11 +21,17 @@ _NOTHING = lazy(rb"\xef\xbb\xbf|\xe2\x80\x8b")
 
 def undisguised(data: bytes) -> bytes:
     """`data` as its command printed it, line for line at the same places; the same object when nothing was done."""
-    if not _MARKS.search(data):
+    if not _marked(data):
         return data
     lead = b"\t" if _TABBED.fullmatch(data) else b"* " if _BULLETED.fullmatch(data) else b""
     out = b"\n".join(_line(row, lead) for row in data.split(b"\n"))
     return data if out == data else out
+
+
+def _marked(data: bytes) -> bool:
+    if any(mark in data for mark in _MARKS) or _LEAD.match(data):
+        return True
+    return b">" in data and _QUOTE.search(data) is not None
 
 
 def _line(raw: bytes, lead: bytes) -> bytes:

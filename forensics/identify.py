@@ -44,7 +44,7 @@ def identify(head: bytes, path: str) -> Identity:
     """
     shown = condensed(head)
     asked = [(form, form.sniff(shown, path)) for form in FORMATS]
-    if _BULLET.search(shown) or b"\xe2\x80" in shown:
+    if b"\xe2\x80" in shown or (b"* " in shown and _BULLET.search(shown)):
         bare = straight_quotes(_BULLET.sub(b"", shown))
         asked = [(form, max(score, form.sniff(bare, path), key=_value)) for form, score in asked]
     ranked = sorted((pair for pair in asked if pair[1].value > 0), key=lambda pair: -pair[1].value)

@@ -152,6 +152,8 @@ def _tiered(
         decided = Decision("SHOT", True, TIER_NAMESPACE, "namespace-miss")
     else:
         decided = _below_namespace(found.baseline[1], network, stores)
+    if found is _NO_CLUSTER:
+        return decided
     return decided._replace(admin_slot=found.admin[2], baseline_slot=found.baseline[2])
 
 
@@ -174,7 +176,7 @@ def _namespace(
     generation: Generation, family: int, value: Value, protocol: int, dport: int, stores: int, tier: int | None
 ) -> Decision:
     """The slots in order; the first that says anything decides. RESERVED denies at once and hides all after it."""
-    for index, slot in enumerate(namespace_slots(value, generation.slots_examined[family])):
+    for index, slot in _speaking(value, NAMESPACE_SLOT_DTYPE, generation.slots_examined[family], protocol):
         if slot.protocol == PROTOCOL_RESERVED:
             return Decision("SHOT", True, tier, "namespace-reserved", namespace_slot=index)
         ports = _port_matches(slot, dport)
@@ -191,7 +193,7 @@ def cluster_candidates(value: Value, protocol: int, dport: int) -> Cluster:
     Baseline slots run for admin too: a high priority that wins there only means that no admin slot matched.
     """
     admin, baseline = _NO_CLUSTER
-    for index, slot in enumerate(cluster_slots(value)):
+    for index, slot in _speaking(value, CLUSTER_SLOT_DTYPE, SLOTS, protocol):
         if slot.protocol != PROTOCOL_ANY and not (slot.protocol == protocol and _port_matches(slot, dport)):
             continue
         priority, action = divmod(slot.priority, 10)
@@ -214,6 +216,17 @@ def namespace_slots(value: Value, count: int = SLOTS) -> tuple[Slot, ...]:
 def cluster_slots(value: Value) -> tuple[Slot, ...]:
     """All slots of a cluster value; missing bytes read as zero, bytes too many not at all."""
     return value if isinstance(value, tuple) else _slots(value, CLUSTER_SLOT_DTYPE, SLOTS)
+
+
+def _speaking(value: Value, dtype: np.dtype[Any], count: int, protocol: int) -> Iterable[tuple[int, Slot]]:
+    """The slots that may say something to a protocol, with their places; of rules without a limit all."""
+    return enumerate(value) if isinstance(value, tuple) else _chosen(value, dtype, count, protocol)
+
+
+@lru_cache(maxsize=8192)
+def _chosen(value: bytes, dtype: np.dtype[Any], count: int, protocol: int) -> tuple[tuple[int, Slot], ...]:
+    meant = (protocol, PROTOCOL_ANY, PROTOCOL_RESERVED)
+    return tuple((index, slot) for index, slot in enumerate(_slots(value, dtype, count)) if slot.protocol in meant)
 
 
 @lru_cache(maxsize=8192)

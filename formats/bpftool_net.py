@@ -37,7 +37,9 @@ def sniff(head: bytes, path: str) -> Score:
     """Entries of the tc section, or their JSON members."""
     if _SNIFF.search(head) or _SNIFF_JSON.search(head):
         return Score(85, "programs attached to devices")
-    return Score(50, "sections xdp and tc without entries") if _SNIFF_EMPTY.search(head) else NO
+    if b"xdp:" in head and _SNIFF_EMPTY.search(head):
+        return Score(50, "sections xdp and tc without entries")
+    return NO
 
 
 def read(source: Source) -> Iterator[Item]:

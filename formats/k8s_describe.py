@@ -26,6 +26,7 @@ _ENV = lazy(r"\s*([A-Z][A-Za-z0-9_]*):\s+(\S.*?)\s*")
 _OWN = lazy(r"AWS_VPC_|AWS_VPC_K8S_|NETWORK_POLICY_ENFORCING_MODE|ANNOTATE_POD_IP")
 _SNIFF_CRD = lazy(rb"(?m)^[ \t>]*API Version: +networking\.k8s\.aws/")
 _SNIFF_POD = lazy(rb"(?m)^[ \t>]*Node: +\S+/[0-9a-fA-F.:]+[ \t\r]*$")
+_ENV_NAMES = (b"AWS_VPC_", b"NETWORK_POLICY_ENFORCING_MODE", b"ANNOTATE_POD_IP")
 _SNIFF_ENV = lazy(rb"(?m)^[ \t>]*(?:AWS_VPC_\w+|NETWORK_POLICY_ENFORCING_MODE|ANNOTATE_POD_IP): +\S")
 
 _FACTS = {"NETWORK_POLICY_ENFORCING_MODE": "enforcing_mode", "AWS_VPC_K8S_CNI_VETHPREFIX": "veth_prefix",
@@ -38,7 +39,7 @@ def sniff(head: bytes, path: str) -> Score:
         return Score(80, "kubectl describe of a policy endpoint")
     if b"Node:" in head and b"Name:" in head and _SNIFF_POD.search(head):
         return Score(60, "kubectl describe of a pod")
-    if _SNIFF_ENV.search(head):
+    if any(name in head for name in _ENV_NAMES) and _SNIFF_ENV.search(head):
         return Score(45, "environment of aws-node as kubectl describe prints it")
     return NO
 

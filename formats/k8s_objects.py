@@ -35,6 +35,7 @@ _VERSION = lazy(_HEAD % b"apiVersion")
 _KIND = lazy(_HEAD % b"kind")
 _JSON = lazy(rb'"apiVersion"\s*:\s*"[\w./-]+"')
 _JSON_KIND = lazy(rb'"kind"\s*:\s*"\w+"')
+_PART_NAMES = (b"podSelectorEndpoints:", b"podIsolation:", b"policyRef:", b"- cidr:", b"- hostIP:", b"- domainName:")
 _PART = lazy(
     rb"(?m)^[ \t>]*(?:(?:podSelectorEndpoints|podIsolation|policyRef):[ ]*\r?$"
     rb"|- (?:cidr|hostIP|domainName): *[\"']?[\w*:.])"
@@ -45,14 +46,15 @@ def sniff(head: bytes, path: str) -> Score:
     """apiVersion and kind at the start of lines, in YAML or JSON; or the rules of a policy without their head."""
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         head = head.decode("utf-16", "replace").encode("utf-8", "replace")
-    version, kind = _VERSION.search(head), _KIND.search(head)
+    version = _VERSION.search(head) if b"apiVersion" in head else None
+    kind = _KIND.search(head) if b"kind" in head else None
     if version and kind:
         early = head.count(b"\n", 0, version.start()) <= 3
         return Score(90 if early else 70, "YAML with apiVersion and kind")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if _JSON.search(head) and _JSON_KIND.search(head):
+    if b'"apiVersion"' in head and _JSON.search(head) and _JSON_KIND.search(head):
         return Score(88 if start in (b"{", b"[") else 65, "JSON with apiVersion and kind")
-    if _PART.search(head):
+    if any(name in head for name in _PART_NAMES) and _PART.search(head):
         return Score(45, "rules or endpoints of a policy without its head")
     if version or (kind and path.endswith((".yaml", ".yml"))):
         return Score(35, "YAML with apiVersion or kind")

@@ -108,7 +108,9 @@ def sniff(head: bytes, path: str) -> Score:
     """By an entry, or by the heading of either list."""
     if _ENTRY.search(head):
         return Score(94, "maps or programs as aws-eks-na-cli lists them")
-    return Score(70, "the heading of a list of aws-eks-na-cli") if _HEADING.search(head) else NO
+    if b"currently loaded" in head and _HEADING.search(head):
+        return Score(70, "the heading of a list of aws-eks-na-cli")
+    return NO
 
 
 def read(source: Source) -> Iterator[Item]:

@@ -38,7 +38,7 @@ _SIGNS: tuple[tuple[int, str, bytes, re.Pattern[bytes]], ...] = (
         b"Entry ",
         lazy(rb"\bKey: *[0-9A-Fa-f:.]+/\d+[\s*]+(?:Key: *\S+\s+)?-{5,}\s+Entry \d"),
     ),
-    (90, "conntrack entries of aws-eks-na-cli", b"Conntrack", lazy(rb"\bConntrack Key ?: *Source IP")),
+    (90, "conntrack entries of aws-eks-na-cli", b"Conntrack Key", lazy(rb"\bConntrack Key ?: *Source IP")),
     (88, "pod state entries of aws-eks-na-cli", b"State", lazy(rb"\bKey ?: *\d+\s+State ?- *\d")),
     (
         88,
@@ -55,8 +55,14 @@ _SIGNS: tuple[tuple[int, str, bytes, re.Pattern[bytes]], ...] = (
     (
         80,
         "an error line of aws-eks-na-cli",
-        b"e",
-        lazy(rb"Failed to execute the cmd - (?! ?failed walking)|There was an error while executing your CLI"),
+        b"Failed to execute the cmd",
+        lazy(rb"Failed to execute the cmd - (?! ?failed walking)"),
+    ),
+    (
+        80,
+        "an error line of aws-eks-na-cli",
+        b"There was an error",
+        lazy(rb"There was an error while executing your CLI"),
     ),
     (60, "an end line of aws-eks-na-cli", b"Done reading", lazy(rb"Done reading all entries")),
     (

@@ -4,6 +4,7 @@ cannot tell."""
 from __future__ import annotations
 
 import tomllib
+from importlib import resources
 from pathlib import Path
 
 from forensics import defects
@@ -49,3 +50,10 @@ def test_every_defect_has_a_mechanism_and_a_source() -> None:
     for number in defects.known():
         known = defects.defect(number)
         assert known.mechanism.endswith(".") and known.source and known.first <= known.last
+
+
+def test_each_defect_reads_alone_as_in_the_whole_catalogue() -> None:
+    whole = tomllib.loads((resources.files("forensics.knowledge") / "defects.toml").read_text("utf-8"))
+
+    assert list(whole) == list(defects.known())
+    assert list(whole.values()) == [defects._entry(number) for number in whole]
