@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import struct
+from contextlib import suppress
 from functools import lru_cache
 
 _HOST = struct.pack("<I", 32)
@@ -36,8 +38,12 @@ def canonical(text: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=200_000)
 def key_of_cidr(text: str) -> bytes:
     """The LPM key of a CIDR: u32 prefix length and the masked address. Raises ValueError when it is no CIDR."""
+    if text.endswith("/32") and ":" not in text:
+        with suppress(OSError):
+            return _HOST + socket.inet_pton(socket.AF_INET, text[:-3])
     network = ipaddress.ip_network(text.strip(), strict=False)
     return struct.pack("<I", network.prefixlen) + network.network_address.packed
 

@@ -16,7 +16,19 @@ from formats.source import Source
 
 LITERALS = (b"failed to", b'"level":"error"', b"zz")
 ANCHOR = re.compile(b"|".join(map(re.escape, LITERALS)))
-WORDS = [b"failed to", b'"level":"error"', b'"level":"info"', b"z", b"zz", b"fa", b"iled to", b"\n", b"\r\n", b"a", b" "]
+WORDS = [
+    b"failed to",
+    b'"level":"error"',
+    b'"level":"info"',
+    b"z",
+    b"zz",
+    b"fa",
+    b"iled to",
+    b"\n",
+    b"\r\n",
+    b"a",
+    b" ",
+]
 
 
 def naive(text: bytes) -> list[tuple[int, int, int]]:

@@ -39,14 +39,19 @@ select ts::TIMESTAMP as ts, f.src as src, f.sport::INTEGER as sport, f.dst as ds
 
 
 def rows(asked: Asked) -> list[Row]:
-    path = asked.folder / "network-policy-agent.log"
+    path, long = asked.folder / "network-policy-agent.log", asked.folder / "long.log"
     pods = [{"name": f"app{number:03d}-x", "ip": f"10.100.4.{2 + number}"} for number in range(60)]
     with path.open("wb") as file:
         told = generate.write_log(file, random.Random(5), int((1 << 28) * asked.scale), pods)
         file.write(
             b'{"level":"error","ts":"2026-11-21T01:00:00.000Z","caller":"a.go:1","msg":"failed to attach"}\n' * 9
         )
-    return [_flows(asked, path, told), _search(asked, path)]
+    with long.open("wb") as file:
+        for _ in range(4):
+            file.write(path.read_bytes())
+    made = [_flows(asked, path, told), _search(asked, long)]
+    long.unlink()
+    return made
 
 
 def _flows(asked: Asked, path: Path, told: dict[str, int]) -> Row:
@@ -77,6 +82,8 @@ def _search(asked: Asked, path: Path) -> Row:
 
 
 def ours(path: str) -> int:
+    import numpy as np
+
     from formats import agent_log
     from formats.base import FlowBatch
     from formats.source import Source
@@ -87,10 +94,11 @@ def ours(path: str) -> int:
     with open(path, "rb") as stream:
         for item in agent_log.read(Source(path, stream)):
             if isinstance(item, FlowBatch):
-                count += len(item.spans)
-                ports += sum(item.columns["sport"]) + sum(item.columns["dport"])
-                for verdict in item.columns["verdict"]:
-                    kinds[verdict] = kinds.get(verdict, 0) + 1
+                count += len(item)
+                ports += int(item.columns["sport"].array.sum()) + int(item.columns["dport"].array.sum())
+                verdicts = item.columns["verdict"]
+                for code, number in enumerate(np.bincount(verdicts.array).tolist()):
+                    kinds[verdicts.words[code]] = kinds.get(verdicts.words[code], 0) + number
     return tell(start, clock(), found=[count, ports, kinds["ACCEPT"], kinds["DENY"]])
 
 

@@ -75,22 +75,26 @@ class Row:
         return [self.work, self.yardstick, *shown, told, bar, verdict]
 
 
-def run(command: Sequence[str | Path], cwd: Path | None = None) -> Run:
-    """Start a program, watch its memory, wait for it. Raises RuntimeError when it fails."""
+def run(command: Sequence[str | Path], cwd: Path | None = None, *, watched: bool = False) -> Run:
+    """Start a program and wait for it. Raises RuntimeError when it fails.
+
+    `watched`: look at its memory all the time, which slows it down: such a run's seconds are not its own.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=_environment()
     )
-    watch = _Watch(process.pid)
+    watch = _Watch(process.pid) if watched else None
     out, errors = process.communicate()
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    watch.stop()
+    if watch is not None:
+        watch.stop()
     if process.returncode:
         raise RuntimeError(f"{command[0]}: {errors.decode(errors='replace')[-800:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(wall, cpu, max(watch.peak, 0) / MEGABYTE, out.decode(errors="replace"))
+    return Run(wall, cpu, (watch.peak if watch is not None else 0) / MEGABYTE, out.decode(errors="replace"))
 
 
 def side(module: str, name: str, *arguments: str | Path, python: str = sys.executable) -> dict[str, Any]:
