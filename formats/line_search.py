@@ -26,6 +26,7 @@ _PIECE = 1024 * 1024
 #: Parts of this size are searched in threads, as many as that at most.
 _BESIDE_BYTES = 1024 * 1024
 _THREADS = 2
+_AHEAD = 5
 #: Bytes that tell which pairs are rare.
 _SAMPLE = 64 * 1024
 
@@ -105,7 +106,7 @@ def _searched(parts: Iterator[_Part], anchor: re.Pattern[bytes], search: _Litera
                 yield look(part)
                 continue
             waiting.append(pool.submit(look, part))
-            if len(waiting) > _THREADS:
+            if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -142,15 +143,15 @@ def _lines_holding(part: _Part, search: _Literals) -> list[tuple[int, int]]:
 
 
 class _Literals:
-    """Where in a text a literal may stand: pieces that hold its rarest two bytes, side by side.
+    """Where in a text a literal may stand: pieces that hold two rare bytes of it, side by side.
 
     Comparing a piece with two bytes is several times as fast as looking for the whole literal in it, and in a log that
-    has few of the lines nearly every piece is done with then.
+    has few of the lines nearly every piece is done with then. Literals with a rare pair in common share it.
     """
 
     def __init__(self, literals: tuple[bytes, ...]) -> None:
         self._literals = literals
-        self._pairs: list[tuple[bytes, int]] = []
+        self._pairs: dict[int, list[bytes]] = {}
         self._longest = max(map(len, literals))
 
     @property
@@ -166,22 +167,35 @@ class _Literals:
             return
         if not self._pairs:
             self._pairs = self._rarest(block[part.start : min(part.start + _SAMPLE, part.end)])
+        hits = np.empty((_PIECE + self._longest) // 2, bool)
         for start in range(part.start, part.end, _PIECE):
             end = min(start + _PIECE + self._longest, part.end)
             views = [np.frombuffer(block, "<u2", (end - at) // 2, at) for at in (start, start + 1) if at < end]
-            for literal, pair in self._pairs:
-                if any((view == pair).any() for view in views):
-                    yield start, end, literal
+            for pair, literals in self._pairs.items():
+                if any(np.equal(view, pair, out=hits[: len(view)]).any() for view in views):
+                    yield from ((start, end, literal) for literal in literals)
 
-    def _rarest(self, sample: bytes) -> list[tuple[bytes, int]]:
-        """Each literal's rarest two bytes as a number, by a sample of the text."""
+    def _rarest(self, sample: bytes) -> dict[int, list[bytes]]:
+        """Pairs, as numbers, and the literals that each stands for: rare ones by a sample of the text, and few."""
         text = np.frombuffer(sample, np.uint8).astype(np.intp)
         counts = np.bincount(text[:-1] | text[1:] << 8, minlength=1 << 16)
-        pairs = {
-            literal: [literal[at] | literal[at + 1] << 8 for at in range(len(literal) - 1)]
+        left = {
+            literal: {literal[at] | literal[at + 1] << 8 for at in range(len(literal) - 1)}
             for literal in self._literals
         }
-        return [(literal, min(numbers, key=lambda number: int(counts[number]))) for literal, numbers in pairs.items()]
+        chosen: dict[int, list[bytes]] = {}
+        while left:
+            rarest = {literal: min(int(counts[pair]) for pair in pairs) for literal, pairs in left.items()}
+            shares = {
+                pair: [other for other, others in left.items() if pair in others and counts[pair] == rarest[other]]
+                for pairs in left.values()
+                for pair in pairs
+            }
+            best = max(sorted(shares), key=lambda pair: len(shares[pair]))
+            chosen[best] = shares[best]
+            for literal in shares[best]:
+                del left[literal]
+        return chosen
 
 
 def _around(part: _Part, first: int, last: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 256 * 1024
 #: A format that needs its whole file at once gets at most this much.
 WHOLE_BYTES = 512 * 1024 * 1024
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 8 * 1024 * 1024
 #: A line longer than this is cut by line_chunks' users; 1 MiB is 50 times the longest line an agent writes.
 LINE_BYTES = 1024 * 1024
 
