@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
+import re
 import struct
-from contextlib import suppress
 from functools import lru_cache
 
 _HOST = struct.pack("<I", 32)
+#: Dotted octets without leading zeros or signs.
+_QUAD = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
 
 
 def cidr_of_key(key: bytes) -> str | None:
@@ -41,9 +42,10 @@ def canonical(text: str) -> str | None:
 @lru_cache(maxsize=200_000)
 def key_of_cidr(text: str) -> bytes:
     """The LPM key of a CIDR: u32 prefix length and the masked address. Raises ValueError when it is no CIDR."""
-    if text.endswith("/32") and ":" not in text:
-        with suppress(OSError):
-            return _HOST + socket.inet_pton(socket.AF_INET, text[:-3])
+    if text.endswith("/32") and _QUAD.fullmatch(text, 0, len(text) - 3):
+        octets = [int(part) for part in text[:-3].split(".")]
+        if max(octets) <= 0xFF:
+            return _HOST + bytes(octets)
     network = ipaddress.ip_network(text.strip(), strict=False)
     return struct.pack("<I", network.prefixlen) + network.network_address.packed
 
