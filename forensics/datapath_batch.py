@@ -66,7 +66,8 @@ _OUTCOMES = {
     "default-undefined": (False, False, _NONE),
 }
 REASON_CODES = {reason: code for code, reason in enumerate(REASONS)}
-_PASSES, _EVENT, _TIER = (np.array([_OUTCOMES[reason][part] for reason in REASONS]) for part in range(3))
+_PASSES, _EVENT = (np.array([_OUTCOMES[reason][part] for reason in REASONS]) for part in range(2))
+_TIER = np.array([_OUTCOMES[reason][2] for reason in REASONS], np.int8)
 #: Reason by the action of the candidate that decides; actions 3 to 9 are undefined.
 _BASELINE_REASON = np.full(_PRIORITY_STEP, REASON_CODES["baseline-undefined"])
 _BASELINE_REASON[[DENY, ALLOW]] = REASON_CODES["baseline-deny"], REASON_CODES["baseline-allow"]
@@ -78,14 +79,14 @@ class Answers:
 
     def __init__(self, count: int, *, tiers: bool) -> None:
         self.tiers = tiers
-        self.reason = np.full(count, REASON_CODES["unread"], dtype=np.int64)
-        self.namespace_row = np.full(count, _NONE, dtype=np.int64)
-        self.namespace_slot = np.full(count, _NONE, dtype=np.int64)
-        self.cluster_row = np.full(count, _NONE, dtype=np.int64)
-        self.admin_slot = np.full(count, _NONE, dtype=np.int64)
-        self.baseline_slot = np.full(count, _NONE, dtype=np.int64)
-        self.change = np.full(count, _KEEP, dtype=np.int64)
-        self.state = np.full(count, _NONE, dtype=np.int64)
+        self.reason = np.full(count, REASON_CODES["unread"], dtype=np.int16)
+        self.namespace_row = np.full(count, _NONE, dtype=np.int32)
+        self.namespace_slot = np.full(count, _NONE, dtype=np.int16)
+        self.cluster_row = np.full(count, _NONE, dtype=np.int32)
+        self.admin_slot = np.full(count, _NONE, dtype=np.int16)
+        self.baseline_slot = np.full(count, _NONE, dtype=np.int16)
+        self.change = np.full(count, _KEEP, dtype=np.int8)
+        self.state = np.full(count, _NONE, dtype=np.int16)
 
     @property
     def passes(self) -> Array:
@@ -102,7 +103,7 @@ class Answers:
     @property
     def tier(self) -> Array:
         """The tier each packet is logged with, -1 for none."""
-        tier: Array = _TIER[self.reason] if self.tiers else np.full(len(self.reason), _NONE)
+        tier: Array = _TIER[self.reason] if self.tiers else np.full(len(self.reason), _NONE, np.int8)
         return tier
 
     def is_reason(self, name: str) -> Array:

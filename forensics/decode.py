@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from forensics.disguise import as_printed
 from forensics.identify import identify
-from formats.base import FlowBatch, MapDump, Problem, Record
+from formats.base import EventBatch, FlowBatch, MapDump, Problem, Record
 from formats.mapview import records_of
 from formats.source import Source
 
@@ -39,7 +39,8 @@ def decode_source(source: Source) -> dict[str, Any]:
             if isinstance(item, Problem):
                 problems.append(problem_json(item))
             else:
-                records.extend((item.span.start, record) for record in item_records(item))
+                for single in _singles(item):
+                    records.extend((single.span.start, record) for record in item_records(single))  # type: ignore[union-attr]
     records.sort(key=lambda pair: pair[0])
     return {
         "path": source.path,
@@ -71,7 +72,7 @@ def decode_inputs(path: str) -> dict[str, Any]:
 
 def _artifact_json(artifact: Artifact) -> dict[str, Any]:
     items: list[Item] = [*artifact.records, *artifact.dumps, *map(_whole, artifact.flows)]
-    items += [batch.record(row) for batch in artifact.events for row in range(len(batch.codes))]
+    items += [single for batch in artifact.events for single in _singles(batch)]
     items.sort(key=lambda item: item.span.start)  # type: ignore[union-attr]
     return {
         "path": artifact.shown_path,
@@ -82,6 +83,14 @@ def _artifact_json(artifact: Artifact) -> dict[str, Any]:
         "problems": [problem_json(problem) for problem in artifact.problems],
         "notes": end_notes(artifact.data),
     }
+
+
+def _singles(item: Item) -> Iterator[Item]:
+    """The events of a batch one by one; anything else as it is."""
+    if isinstance(item, EventBatch):
+        yield from map(item.record, range(len(item)))
+    else:
+        yield item
 
 
 def _whole(batch: FlowBatch | SpooledBatch) -> FlowBatch:

@@ -145,9 +145,9 @@ def answered(context: Context, flows: FlowRows, side: FlowSide, datapath: Datapa
     answers = datapath.answers(packets(flows, side, datapath.family, first))
     tiers = _tiers(flows)
     best = Answered(
-        flows, datapath, side, np.arange(len(side)), answers.passes, answers.reason, answers.tier,
+        flows, datapath, side, np.arange(len(side), dtype=np.int32), answers.passes, answers.reason, answers.tier,
         answers.namespace_row, answers.cluster_row, _explained(side, answers, tiers),
-        np.zeros(len(side), bool), np.full(len(side), UNKNOWN),
+        np.zeros(len(side), bool), np.full(len(side), UNKNOWN, np.int8),
     )  # fmt: skip
     for protocol in others:
         lost = np.flatnonzero((side.number == LOST) & ~best.explained)
@@ -165,7 +165,7 @@ def _tiers(flows: FlowRows) -> Array:
     """The tier's number of each tier code, -1 for none, -2 for a text that is no tier."""
     numbers = {name: number for number, name in TIER_NAMES.items()}
     texts = flows.vocabularies["tier"].texts
-    return np.array([-1 if text is None else numbers.get(text, -2) for text in texts], np.int64)
+    return np.array([-1 if text is None else numbers.get(text, -2) for text in texts], np.int8)
 
 
 def _explained(side: FlowSide, answers: Answers, tiers: Array) -> Array:

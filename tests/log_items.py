@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from formats.base import FlowBatch, Problem, Record
+from formats.base import EventBatch, FlowBatch, Problem, Record
 from formats.source import Source
 
 # 2026-11-21T03:22:18.164Z: `date -u -d 2026-11-21T03:22:18 +%s` is 1795231338.
@@ -22,7 +22,12 @@ ROW6 = {**ROW, "src": "2001:db8::1", "dst": "2001:db8:0:1::2"}
 
 def items(form, text: str | bytes, path: str = "network-policy-agent.log"):
     data = text.encode() if isinstance(text, str) else text
-    return list(form.read(Source(path, data)))
+    read = form.read(Source(path, data))
+    return [
+        each
+        for item in read
+        for each in (map(item.record, range(len(item))) if isinstance(item, EventBatch) else [item])
+    ]
 
 
 def events(form, text: str | bytes, path: str = "network-policy-agent.log") -> list[dict]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from log_items import ROW, ROW6, events, flows, items, problems, summary
 from render_logs import TS, flow, line
 
+from forensics.decode import decode_bytes
 from formats import log_pool, log_reader, log_stretch, source
 from formats.agent_log import FORMAT as AGENT_LOG
 from formats.base import EventBatch, FlowBatch, Problem, Record
@@ -446,3 +447,15 @@ def test_stretches_are_cut_by_content_alone(text: bytes, chunk: int) -> None:
     assert whole == stretches(chunk)
     assert b"".join(whole) == text
     assert all(part.endswith(b"\n") or len(part) >= 40 for part in whole[:-1])
+
+
+def test_decode_names_every_event_of_a_long_log() -> None:
+    lines = [line for line in LINES if '"Updating Map with IP Key' in line or "Received a new reconcile" in line]
+    text = ("\n".join((lines or LINES) * 400) + "\n").encode()
+    with mock.patch.object(log_reader, "EVENT_ROWS", 1 << 30):
+        expected = decode_bytes(text, "network-policy-agent.log")
+
+    actual = decode_bytes(text, "network-policy-agent.log")
+
+    assert sum(record["kind"] == "log_event" for record in actual["records"]) > log_reader.EVENT_ROWS
+    assert expected == actual
