@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.budget import Budget, OverBudget
 from forensics.inflate import GZIP_MAGIC, Inflater
-from forensics.tar_stream import Content, Forward, resyncing
+from forensics.tar_stream import BLOCK, Content, Forward, resyncing
 from formats.base import Problem
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 #: POSIX and GNU tar headers bear it.
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 ZIP_MAGIC = b"PK\x03\x04"
-BLOCK = 512
 TAR_BUFFER = 1024 * 1024
 #: A zip inside another archive must be held in memory, because its directory stands at its end.
 NESTED_ZIP_BYTES = 256 * 1024 * 1024

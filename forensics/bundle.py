@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from forensics.archive import BLOCK, ZIP_MAGIC, Member, folder_files, is_tar, members
+from forensics.archive import ZIP_MAGIC, Member, folder_files, is_tar, members
 from forensics.budget import Budget, OverBudget
 from forensics.inflate import GZIP_MAGIC
 from forensics.problem import CaseProblem, NothingReadable, UsageError
 from forensics.reading import Readers
+from forensics.tar_stream import BLOCK
 from formats.base import Problem
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from forensics.flow_columns import SpooledBatch
+from forensics.flow_columns import TEXTS, SpooledBatch
 from forensics.flow_spool import Spool
 from forensics.sorted_search import distinct
 from formats.base import Span
@@ -35,7 +35,6 @@ ACTIONS = {"ACCEPT": "OK", "DENY": "SHOT"}
 LOST, NO_TIME = -1, np.iinfo(np.int64).min
 _PORT_MAX = 0xFFFF
 _DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
-_TEXTS = ("src", "dst", "protocol", "verdict", "direction", "tier")
 
 
 class Vocabulary:
@@ -126,7 +125,7 @@ class FlowRows:
 
     def __init__(self, node: Node) -> None:
         self.batches = tuple((artifact, batch) for artifact in node.group.own for batch in artifact.flows if len(batch))
-        self.vocabularies = {name: Vocabulary() for name in _TEXTS}
+        self.vocabularies = {name: Vocabulary() for name in TEXTS}
         self.vocabularies["src"] = self.vocabularies["dst"]
         self.addresses = self.vocabularies["dst"]
         self.ways = {way: self.vocabularies["direction"].code(way) for way in (*_DIRECTIONS, None)}
@@ -220,7 +219,7 @@ class _Table:
         columns = batch.columns
         size = len(batch)
         self.codes: dict[str, Array] = {}
-        for name in _TEXTS:
+        for name in TEXTS:
             column = columns.get(name)
             if not isinstance(column, Words):
                 column = coded([None] * size if column is None else list(column))

@@ -18,7 +18,8 @@ LONGEST = 40
 _ADDRESS = re.compile(rb"[0-9a-fA-F.:]{1,39}")
 _WORDS = LONGEST // 8
 _SLOTS = 1 << 16
-_MASKS = np.array([(1 << (8 * size)) - 1 for size in range(9)], np.uint64)
+#: The lowest 0 to 8 bytes of a word.
+MASKS = np.array([(1 << (8 * size)) - 1 for size in range(9)], np.uint64)
 _MIX, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(48)
 #: The code of what is no address.
 NONE = 0
@@ -48,7 +49,7 @@ class Addresses:
         """The addresses between the positions; code NONE where there is none."""
         size = stop - at
         count = int(np.clip(size.max(initial=1), 1, LONGEST) + 7) // 8
-        table = [loads[at + 8 * word] & _MASKS[np.clip(size - 8 * word, 0, 8)] for word in range(count)]
+        table = [loads[at + 8 * word] & MASKS[np.clip(size - 8 * word, 0, 8)] for word in range(count)]
         mixed = table[0] * _MIX
         for column in table[1:]:
             mixed = (mixed ^ column) * _MIX

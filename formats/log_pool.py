@@ -71,9 +71,9 @@ class _Pool:
     """Helpers, and a thread for each that waits for it."""
 
     def __init__(self, wanted: frozenset[str], count: int) -> None:
-        self._helpers = [_Helper(wanted, number + 1) for number in range(count)]
         from concurrent.futures import ThreadPoolExecutor
 
+        self._helpers = [_Helper(wanted, number + 1) for number in range(count)]
         self._threads = [ThreadPoolExecutor(1) for _ in self._helpers]
         self._turn = 0
 

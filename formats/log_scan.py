@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from formats.columns import Column, LineSpans, Words, ZapTimes
-from formats.log_addresses import NONE, Addresses
+from formats.log_addresses import MASKS, NONE, Addresses
 from formats.log_time import ZAP_BYTES, zap_times
 
 Ints = np.ndarray[Any, Any]
@@ -58,7 +58,6 @@ def word_key(first_word: str) -> int:
     return int(_word(('"msg":"' + first_word).encode()[-8:]))
 
 
-_MASKS = np.array([(1 << (8 * size)) - 1 for size in range(9)], np.uint64)
 _LEVEL_HEAD = _word(b'{"level"')
 _MSG_HEAD = _word(b',"msg":"')
 _FLOW_WORD = _word(b'g":"Flow')
@@ -85,7 +84,7 @@ class _Vocabulary:
 
     def find(self, loads: Ints, at: Ints, size: Ints) -> tuple[Ints, Ints]:
         """(index into words, whether it is one of them) of the tokens at [at, at + size)."""
-        head = loads[at] & _MASKS[np.minimum(np.maximum(size, 0), 8)]
+        head = loads[at] & MASKS[np.minimum(np.maximum(size, 0), 8)]
         index = np.minimum(np.searchsorted(self.heads, head), len(self.heads) - 1)
         good = (self.heads[index] == head) & (self.sizes[index] == size)
         long = np.flatnonzero(good & (size > 8))
@@ -156,7 +155,7 @@ def _behind_time(lines: _Lines, rows: Ints) -> tuple[Ints, Ints]:
     loads = lines.loads
     when = lines.starts[rows] + np.where(np.isin(lines.letters[rows], _LONG_LEVELS), 23, 22)
     old = (loads[when - 7] == _OLD_HEAD) & (loads[when - 1] == _OLD_TAIL)
-    good = old | ((loads[when - 7] & _MASKS[7]) == _TS_HEAD)
+    good = old | ((loads[when - 7] & MASKS[7]) == _TS_HEAD)
     when = np.minimum(when + 7 * old, lines.ends[rows])
     nanos, fine = zap_times(loads, when)
     after = when + ZAP_BYTES
@@ -220,7 +219,7 @@ class Scanner:
         direction_stop = np.where(tiered, b[19] - comma, stop)
         tier_at = np.where(tiered, b[20], b[18]) + 1
         when = starts + np.where(np.isin(octets[starts + 10], _LONG_LEVELS), 23, 22)
-        good &= ((loads[when - 7] & _MASKS[7]) == _TS_HEAD) & (octets[when + ZAP_BYTES] == ord('"'))
+        good &= ((loads[when - 7] & MASKS[7]) == _TS_HEAD) & (octets[when + ZAP_BYTES] == ord('"'))
         nanos, fine = zap_times(loads, when)
         good &= fine
         protocol, fine = _PROTOCOLS.find(loads, b[14] + 1, b[15] - b[14] - 1)
@@ -272,12 +271,12 @@ def _literals(loads: Ints, b: Ints) -> Ints:
 def _keyword(loads: Ints, before: Ints, after: Ints, text: bytes, colon: Ints) -> Ints:
     """`text` (its leading blank included) stands between two blanks, with a colon where the line has colons."""
     head = min(8, len(text))
-    good: Ints = (loads[before] & _MASKS[head]) == _word(text[:head])
+    good: Ints = (loads[before] & MASKS[head]) == _word(text[:head])
     if len(text) > 8:
         good &= loads[before + len(text) - 8] == _word(text[-8:])
     good &= after - before == len(text) + colon
-    good &= ~colon | ((loads[before + len(text)] & _MASKS[1]) == _word(b":"))
-    good &= (loads[after] & _MASKS[1]) == _word(b" ")
+    good &= ~colon | ((loads[before + len(text)] & MASKS[1]) == _word(b":"))
+    good &= (loads[after] & MASKS[1]) == _word(b" ")
     return good
 
 
@@ -286,7 +285,7 @@ def _port(loads: Ints, at: Ints, stop: Ints) -> tuple[Ints, Ints]:
     size = stop - at
     good = (size >= 1) & (size <= 5)
     # The number stands at the upper end of the eight bytes; what is below becomes leading zeros.
-    other = _MASKS[8 - np.minimum(np.maximum(size, 0), 8)]
+    other = MASKS[8 - np.minimum(np.maximum(size, 0), 8)]
     digits = (loads[stop - 8] & ~other | _ZEROS & other) ^ _ZEROS
     good &= ((digits | (digits + _SIX)) & _HIGH) == 0
     digits = (digits * np.uint64(10) + (digits >> np.uint64(8))) & _PAIRS

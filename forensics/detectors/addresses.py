@@ -149,6 +149,16 @@ def refused(effects: Iterable[Effect]) -> bool:
     return bool(plain) and all(effect.kernel.action == "SHOT" for effect in plain)
 
 
+def verdict_sentences(denied: list[str], allowed: list[str]) -> list[str]:
+    """What the kernel does otherwise than the policies ask, for a summary; the first of each kind."""
+    out = []
+    if denied:
+        out.append(f"The kernel wrongly denies {'; '.join(denied[:4])}.")
+    if allowed:
+        out.append(f"The kernel WRONGLY ALLOWS {'; '.join(allowed[:4])}.")
+    return out or ["No verdict differs from what the policies ask at the moment."]
+
+
 def impact_text(denied: list[str], allowed: list[str]) -> str:
     """One line for each thing that goes wrong; what is wrongly allowed as loud as what is denied."""
     lines = [f"WRONGLY ALLOWED: {text}" for text in allowed] + [f"wrongly denied: {text}" for text in denied]

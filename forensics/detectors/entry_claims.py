@@ -114,13 +114,7 @@ def _sentences(
     if len(changed) > len(out):
         out.append(f"And {len(changed) - len(out)} more entries.")
     out.append(f"Why: {CAUSES[cause].title}.")
-    if denied:
-        out.append(f"The kernel wrongly denies {'; '.join(denied[:4])}.")
-    if allowed:
-        out.append(f"The kernel WRONGLY ALLOWS {'; '.join(allowed[:4])}.")
-    if not denied and not allowed:
-        out.append("No verdict differs from what the policies ask at the moment.")
-    return out
+    return out + addresses.verdict_sentences(denied, allowed)
 
 
 def _entry_text(context: Context, each: EntryDifference) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from forensics import collect
 from forensics.comparable import NotComparable
 from forensics.defects import defect, remedy
+from forensics.detectors import addresses
 from forensics.detectors.base import Detector
 from forensics.finding import Answer, Finding, Missing, cannot_tell, clean, found, not_applicable
 from forensics.generations import generation_of
@@ -107,7 +108,7 @@ def _finding(context: Context, direction: Direction, wrong: _Wrong) -> Finding:
         title=f"{name} {said}",
         summary=" ".join(_sentences(context, direction, wrong, denied, allowed)),
         mechanism=defect(number).mechanism if number else _mechanism(wrong),
-        impact=_impact(denied, allowed),
+        impact=addresses.impact_text(denied, allowed),
         remedy=remedy(number, context, map=wrong.state.name) if number else _plain_remedy(context, wrong.state),
         references=defect(number).references if number else [],
         alternatives=_alternatives(wrong, number, late=late),
@@ -184,18 +185,7 @@ def _sentences(
         wanted = " or ".join(_name(value) for value in sorted(wrong.admissible))
         policies = ", ".join(context.intent.policy_names) or "no policy selects it"
         out = [f"{name} says {_name(wrong.value)}; the policies lead to {wanted} ({policies})."]
-    if denied:
-        out.append(f"The kernel wrongly denies {'; '.join(denied[:4])}.")
-    if allowed:
-        out.append(f"The kernel WRONGLY ALLOWS {'; '.join(allowed[:4])}.")
-    if not denied and not allowed:
-        out.append("No verdict differs from what the policies ask at the moment.")
-    return out
-
-
-def _impact(denied: list[str], allowed: list[str]) -> str:
-    lines = [f"WRONGLY ALLOWED: {text}" for text in allowed] + [f"wrongly denied: {text}" for text in denied]
-    return "\n".join(lines) or "no packet is treated differently from what the policies ask"
+    return out + addresses.verdict_sentences(denied, allowed)
 
 
 def _mechanism(wrong: _Wrong) -> str:
