@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.disguise import as_printed
 from forensics.flow_columns import Packer, SpooledBatch
+from forensics.hashed_stream import HashedStream
 from forensics.identify import Identity, identify
 from forensics.packed_dump import packed
 from formats.base import EventBatch, FlowBatch, MapDump, Problem, Record
@@ -17,15 +15,12 @@ from formats.source import HEAD_BYTES, Oversized, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import Future, ThreadPoolExecutor
 
     from forensics.archive import Member
     from formats.base import Format, Item
 
 #: Members up to this size keep their bytes, so that a finding can quote them without a second pass.
 KEEP_BYTES = 8 * 1024 * 1024
-#: A shorter piece is hashed at once.
-_BESIDE_BYTES = 512 * 1024
 #: Several line formats read one member together only up to this size; a longer one goes to its best format.
 SHARED_BYTES = 64 * 1024 * 1024
 
@@ -83,56 +78,9 @@ class Artifact:
         return self.size - self.lost_bytes if self.identity.formats else 0
 
 
-class _Hashing(io.RawIOBase):
-    """Hashes what is read, large pieces while the reader already looks at them."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self._digest = hashlib.sha256()
-        self._waiting: Future[None] | None = None
-        self.size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self._settle()
-        if len(data) >= _BESIDE_BYTES:
-            self._waiting = _beside().submit(self._digest.update, data)
-        else:
-            self._digest.update(data)
-        self.size += len(data)
-        return data
-
-    def hexdigest(self) -> str:
-        self._settle()
-        return self._digest.hexdigest()
-
-    def _settle(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.result()
-
-
-@cache
-def _beside() -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(1)
-
-
-def settle() -> None:
-    """Every member is read: the thread that hashes ends."""
-    if _beside.cache_info().currsize:
-        _beside().shutdown()
-        _beside.cache_clear()
-
-
 def read_artifact(member: Member, index: int) -> Artifact:
     """Read one member to its end: recognise it, take its records, hash every byte."""
-    hashing = _Hashing(member.stream)
+    hashing = HashedStream(member.stream)
     raw = Source(member.path, cast("BinaryIO", hashing))
     source = as_printed(raw)
     identity = identify(source.head, member.path)

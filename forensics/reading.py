@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from forensics.archive import Member
-from forensics.artifact import Artifact, read_artifact, settle
+from forensics.artifact import Artifact, read_artifact
 from forensics.beside import Servants, workers
 from forensics.flow_columns import SpooledBatch
+from forensics.hashed_stream import settle
 from forensics.identify import Identity
 from formats import FORMATS
 

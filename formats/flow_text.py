@@ -25,6 +25,11 @@ FLOW_MESSAGE = re.compile(
     r"Flow Info:\s+Src IP:\s*(\S+)\s+Src Port:\s*(\d+)\s+Dest IP:\s*(\S+)\s+Dest Port:\s*(\d+)\s+"
     r"Proto:?\s*(\S(?:.{0,40}?\S)?)\s+Verdict:?\s*([^\s,]+)(?:,?\s+Direction:?\s*(\w+))?(?:,?\s*Tier:?\s*([^\s,\"\\]+))?"
 )
+#: A clean line with a flow message (v1.2.2 and later), times of any form.
+FLOW_LINE = re.compile(
+    rb'\{"level":"(?P<level>debug|info|warn|error|panic|fatal)","(?:ts|timestamp)":"(?P<ts>[^"\\]*)"[^\x00-\x20]*'
+    rb',"msg":"(?P<msg>Flow Info:[^"\\]*)"\}'
+)
 #: A record as published to CloudWatch Logs; the tier since v1.3.0, never a direction. The node comes first.
 FLOW_RECORD = re.compile(
     r"(?:Node:\s*([^;\s]{0,253})\s*;\s*)?SIP:\s*([^;\s]+)\s*;\s*SPORT:\s*(\d+)\s*;\s*DIP:\s*([^;\s]+)\s*;\s*DPORT:\s*(\d+)\s*;\s*"

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formats import log_pool, log_scan, log_stretch
+from formats import log_stretch
 from formats.base import EventBatch, Record, Said, Span
-from formats.columns import Words
-from formats.flow_text import BATCH_ROWS, message_row
+from formats.flow_text import BATCH_ROWS, FLOW_LINE, message_row
 from formats.log_line import clean_entry
 from formats.log_maker import twice
-from formats.log_stretch import FLOW, Dull
+from formats.log_stretch import Dull, Sorter
 from formats.log_time import rotated_at, zap_texts
 from formats.log_tolerant import TolerantLog
 from formats.source import LINE_BYTES
@@ -53,12 +52,8 @@ class LogReader(TolerantLog):
         self.batches = batches
         self._wanted = frozenset(self.index)
         self._dull = Dull(self._wanted)
-        #: What the texts of each sorter say; None for those that are no event, with their level.
-        self._texts: dict[int, list[tuple[str, Said | None]]] = {}
-        #: The addresses of flow lines, and where those of each sorter are among them. The first is none.
-        self._addresses: dict[str, int] = {"": 0}
-        self._words: list[Any] = [""]
-        self._places: dict[int, Array] = {}
+        #: What the sorter's texts say; None for those that are no event, with their level.
+        self._texts: list[tuple[str, Said | None]] = []
         self._lines = 0
         self._size = 0
         self._last_line = 0
@@ -71,18 +66,14 @@ class LogReader(TolerantLog):
 
     def read(self, *, tolerant_only: bool = False) -> Iterator[Item]:
         """Records, batches and problems, in file order as far as batches allow, and the summary last."""
-        if tolerant_only:
-            for data in _stretches(self.source):
+        sorter = Sorter(self._wanted)
+        for data in _stretches(self.source):
+            self.block = (data, self._size)
+            if tolerant_only:
                 self._one_by_one(data)
-                yield from self._ready(BATCH_ROWS)
-        else:
-            workers = None if self.batches else 1
-            for number, offset, data, stretch in log_pool.sorted_stretches(
-                _stretches(self.source), self._wanted, workers=workers
-            ):
-                self.block = (data, offset)
-                self._take(number, offset, stretch)
-                yield from self._ready(BATCH_ROWS)
+            else:
+                self._take(sorter.sort(data))
+            yield from self._ready(BATCH_ROWS)
         self.close()
         self.finish()
         yield from self._ready(1)
@@ -116,7 +107,6 @@ class LogReader(TolerantLog):
     def _one_by_one(self, data: bytes) -> None:
         """A stretch, every line by itself."""
         offset, self._dull = self._size, Dull(self._wanted)
-        self.block = (data, offset)
         start = 0
         while start < len(data):
             stop = data.find(b"\n", start)
@@ -128,17 +118,15 @@ class LogReader(TolerantLog):
         self._learn(log_stretch.edges(data), len(data))
         self.block_done(len(data))
 
-    def _take(self, number: int, offset: int, stretch: Stretch) -> None:
+    def _take(self, stretch: Stretch) -> None:
         """A sorted stretch."""
-        texts = self._texts.setdefault(number, [])
+        texts, offset = self._texts, self._size
         del texts[stretch.text_base :]
         texts += [(level, self._said(level, text)) for level, text in stretch.fresh]
         for level, count in stretch.levels.items():
             self.count(level, count)
-        places = self._addresses_of(number, stretch)
         if len(stretch.flow_spans):
-            ends = {name: Words(places[stretch.flows[name].array], self._words) for name in ("src", "dst")}
-            self.flows.extend({**stretch.flows, **ends}, stretch.flow_spans.moved(offset, self._lines + 1))
+            self.flows.extend(stretch.flows, stretch.flow_spans.moved(offset, self._lines + 1))
         spans, odd_spans = (
             stretch.spans.moved(offset, self._lines + 1),
             stretch.odd_spans.moved(offset, self._lines + 1),
@@ -155,20 +143,6 @@ class LogReader(TolerantLog):
             self._interleaved(stretch, texts, spans, odd_spans)
         self._learn(stretch.edges, stretch.size)
         self.block_done(stretch.size)
-
-    def _addresses_of(self, number: int, stretch: Stretch) -> Array:
-        """Where the addresses of a sorter are among those of the whole log."""
-        places = self._places.get(number, np.zeros(1, np.int32))[: stretch.address_base]
-        fresh = [self._address(text) for text in stretch.addresses]
-        if len(fresh) or stretch.address_base == 1:
-            places = self._places[number] = np.concatenate([places, np.array(fresh, np.int32)])
-        return places
-
-    def _address(self, text: str) -> int:
-        code = self._addresses.setdefault(text, len(self._words))
-        if code == len(self._words):
-            self._words.append(text)
-        return code
 
     def _batch(self, stretch: Stretch, texts: list[tuple[str, Said | None]], spans: LineSpans) -> None:
         """The lines of known texts, those that are events as one batch."""
@@ -229,7 +203,7 @@ class LogReader(TolerantLog):
         self._last_line = span.last_line
 
     def _flow_line(self, raw: bytes, span: Span) -> bool:
-        found = FLOW.fullmatch(raw)
+        found = FLOW_LINE.fullmatch(raw)
         row = message_row(found[2].decode("utf-8", "replace"), found[3].decode("utf-8", "replace")) if found else None
         if found is None or row is None:
             return False
@@ -268,21 +242,6 @@ class LogReader(TolerantLog):
         }
         last = max(self._lines, 1)
         return Record("log_summary", data, Span(self._size, self._size, last, last))
-
-
-def diagnostic_lines(source: Source, events: tuple[Event, ...]) -> Iterator[LineSpans]:
-    """The places of all lines that may be an event, stretch by stretch, without reading them.
-
-    Lines of the catalogue's first words, of level error and worse, and lines that are not as the encoder writes them.
-    """
-    keys = np.array(sorted({log_scan.word_key(word) for event in events for word in event.words}), np.uint64)
-    offset = lines = 0
-    pad = bytes(log_scan.PAD)
-    for data in _stretches(source):
-        spans, count = log_scan.search(b"".join((pad, data, pad)), len(data), offset, lines + 1, keys)
-        lines += count
-        offset += len(data)
-        yield spans
 
 
 def _is_pure(head: bytes) -> bool:

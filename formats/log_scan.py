@@ -1,11 +1,10 @@
-"""The clean path of agent logs: a whole block of lines is classified and its flow lines cut out by array operations.
+"""The clean path of agent logs: a block of lines is classified by array operations, and its flow lines are cut out.
 
-What counts as clean is spelled out byte by byte here; every line that is anything else goes to the tolerant reader
-(log_reader), one at a time. Both give the same records.
+What counts as clean is spelled out byte by byte here and in flow_cut; every line that is anything else goes to the
+tolerant reader (log_reader), one at a time. Both give the same records.
 
 The encoder writes `{"level":"info","ts":"2026-11-21T03:22:18.164Z",...,"msg":"Word ...` without blanks before the
-message, so the eight bytes before a line's first blank name the message's first word, and all tokens of a flow line
-(pkg/ebpf/events/events.go, v1.2.2 and later) stand between its blanks.
+message, so the eight bytes before a line's first blank name the message's first word.
 """
 
 from __future__ import annotations
@@ -14,281 +13,199 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from formats.columns import Column, LineSpans, Words, ZapTimes
-from formats.log_addresses import MASKS, NONE, Addresses
+from formats.byte_words import Buffer, Bytes, Cuts, first_control, word
+from formats.columns import Column, LineSpans
+from formats.flow_cut import FlowCutter
+from formats.known_bytes import NONE, KnownBytes
 from formats.log_time import ZAP_BYTES, zap_times
 
 Ints = np.ndarray[Any, Any]
 
-#: Bytes that must be readable before and behind a block: loads of eight bytes reach over its ends.
-PAD = 64
-#: What is done with a line.
-SKIP, LOOK, FLOW = 0, 1, 2
+#: Bytes that must be readable behind a block: words are taken beyond its last line.
+PAD = 512
 #: First letter of a level -> level.
 LEVELS = {"d": "debug", "i": "info", "w": "warn", "e": "error", "p": "panic", "f": "fatal"}
 #: Levels whose lines are passed over when their message is not in the catalogue.
 QUIET = "diw"
 
-_WITHOUT_TIER, _WITH_TIER = 19, 21  # blanks of a flow line
+_LEVEL_HEAD = word(b'{"level"')
+_FLOW_WORD = word(b'g":"Flow')
+_TS_HEAD, _TS_BYTES = word(b',"ts":"'), np.uint64((1 << 56) - 1)
+_OLD_HEAD, _OLD_TAIL = word(b',"timest'), word(b'stamp":"')
+# `:"info",` fits eight bytes; `:"debug"` is cut after its quote.
+_LEVEL_WORDS = np.zeros(256, np.uint64)
+#: Places of the time in a line, and whether the level is quiet, by the first letter of the level.
+_TIME_AT, _IS_QUIET = np.full(256, 22), np.zeros(256, bool)
+for _letter, _name in LEVELS.items():
+    _LEVEL_WORDS[ord(_letter)] = word(f':"{_name}",'[:8].encode())
+    _TIME_AT[ord(_letter)] = len('{"level":"","ts":"') + len(_name)
+    _IS_QUIET[ord(_letter)] = _letter in QUIET
+#: What `behind` says of lines until it is known whether they have a blank.
+_NO_TIME, _NOT_QUIET = -1, -2
+#: Bytes of a known text behind its time, at most; a longer one is looked for by itself.
+_TEXT_BYTES = 192
+#: Lines that are tried for a new head, of each block.
+_TRIES = 4
 
 
 class Block(NamedTuple):
-    """A classified block: [start, end) of each line without its line feed, SKIP, LOOK or FLOW, and level letters.
+    """A classified block; places and numbers count from its first byte and line.
 
-    Positions count from the first byte of the block. `behind` is the place behind the time of each compact line of a
-    quiet level with a clean time (utc_ns), -1 of all others. `flows` and `spans` are the rows of the FLOW lines.
+    levels: lines by level, of the flow lines and of those that can be no event. flows and spans: the flow lines.
+    known: lines of texts that have a code. look: all others.
+    """
+
+    lines: int
+    levels: dict[str, int]
+    flows: dict[str, Column]
+    spans: LineSpans
+    known: Known
+    look: Look
+
+
+class Known(NamedTuple):
+    """Lines of known texts: code and time (UTC ns) of each, and where they are."""
+
+    codes: Ints
+    utc_ns: Ints
+    spans: LineSpans
+
+
+class Look(NamedTuple):
+    """Lines to be looked at: [start, end) without the line feed, number and first letter of the level of each; `behind`
+    is the place behind the time of a compact line of a quiet level with a clean time (utc_ns), -1 of all others.
     """
 
     starts: Ints
     ends: Ints
-    kinds: Ints
+    numbers: Ints
     letters: Ints
     behind: Ints
     utc_ns: Ints
-    flows: dict[str, Column]
-    spans: LineSpans
 
-
-def _word(text: bytes) -> np.uint64:
-    return np.uint64(int.from_bytes(text, "little"))
+    def rows(self, which: Ints) -> Look:
+        """Some of them."""
+        return Look(*(column[which] for column in self))
 
 
 def word_key(first_word: str) -> int:
     """The eight bytes before the first blank of a compact line whose message starts with this word."""
-    return int(_word(('"msg":"' + first_word).encode()[-8:]))
+    return int(word(('"msg":"' + first_word).encode()[-8:]))
 
 
-_LEVEL_HEAD = _word(b'{"level"')
-_MSG_HEAD = _word(b',"msg":"')
-_FLOW_WORD = _word(b'g":"Flow')
-_TS_HEAD = _word(b',"ts":"')
-_OLD_HEAD, _OLD_TAIL = _word(b',"timest'), _word(b'stamp":"')
-# `:"info",` fits eight bytes; `:"debug"` is cut after its quote.
-_LEVEL_WORDS = np.array([_word(f':"{name}",'[:8].encode()) for name in LEVELS.values()], np.uint64)
-_LONG_LEVELS = np.array([ord(letter) for letter in "depf"], np.uint8)  # five letters; info and warn have four
-_ZEROS = _word(b"00000000")
-_HIGH, _SIX = _word(b"\xf0" * 8), _word(b"\x06" * 8)
-_PAIRS, _QUADS = _word(b"\xff\x00" * 4), _word(b"\xff\xff\x00\x00" * 2)
+class Texts:
+    """Codes (0 and up) of what lines say behind their times, by level; the long ones are not among them."""
 
+    def __init__(self) -> None:
+        self._cuts = Cuts(_TEXT_BYTES // 8)
+        self._known = KnownBytes(_TEXT_BYTES // 8 + 1, self._code)
+        self._codes: dict[str, dict[bytes, int]] = {letter: {} for letter in QUIET}
 
-class _Vocabulary:
-    """Fixed words, found by their first eight bytes, their length and their last eight bytes."""
+    def get(self, letter: str, text: bytes) -> int | None:
+        """The code of a text; None for one that is not known."""
+        return self._codes[letter].get(text)
 
-    def __init__(self, *words: str) -> None:
-        order = sorted(words, key=lambda word: int(_word(word.encode()[:8])))
-        #: The last one is for rows without a word.
-        self.words: list[Any] = [*order, None]
-        self.heads = np.array([_word(word.encode()[:8]) for word in order], np.uint64)
-        self.sizes = np.array([len(word) for word in order])
-        self.tails = np.array([_word(word.encode()[-8:]) for word in order], np.uint64)
+    def add(self, letter: str, text: bytes, code: int) -> None:
+        """Know a text from now on."""
+        self._codes[letter][text] = code
 
-    def find(self, loads: Ints, at: Ints, size: Ints) -> tuple[Ints, Ints]:
-        """(index into words, whether it is one of them) of the tokens at [at, at + size)."""
-        head = loads[at] & MASKS[np.minimum(np.maximum(size, 0), 8)]
-        index = np.minimum(np.searchsorted(self.heads, head), len(self.heads) - 1)
-        good = (self.heads[index] == head) & (self.sizes[index] == size)
-        long = np.flatnonzero(good & (size > 8))
-        if len(long):
-            good[long] = loads[at[long] + size[long] - 8] == self.tails[index[long]]
-        return index, good
+    def of(self, text: Bytes, lines: Look) -> Ints:
+        """The codes of lines, -1 of those that are not known or long; all of them have a time."""
+        size = lines.ends - lines.behind
+        short = size <= _TEXT_BYTES
+        rows = self._cuts.of(text, lines.behind, np.where(short, size, 0))
+        keys = np.concatenate([rows, lines.letters[:, None]], axis=1, dtype=np.uint64, casting="unsafe")
+        codes: Ints = self._known.codes(keys) - 1
+        return codes
 
-
-_PROTOCOLS = _Vocabulary("TCP", "UDP", "SCTP", "ICMP", "UNKNOWN", "RESERVED")
-_VERDICTS = _Vocabulary("ACCEPT", "DENY", "EXPIRED/DELETED")
-_DIRECTIONS = _Vocabulary("ingress", "egress")
-_TIERS = _Vocabulary("ERROR", "ADMIN", "NETWORK_POLICY", "BASELINE", "DEFAULT")
-
-
-class _Lines(NamedTuple):
-    """The lines of a block: places in the buffer, and what can be said of all of them at once.
-
-    marks are the places of all blanks and line feeds, first the number of a line's first mark and blanks how many
-    it has before its end. word is the eight bytes before the first mark. quiet lines are compact and of a quiet level;
-    flow lines begin as clean flow lines do.
-    """
-
-    octets: Ints
-    loads: Ints
-    marks: Ints
-    starts: Ints
-    ends: Ints
-    first: Ints
-    blanks: Ints
-    letters: Ints
-    word: Ints
-    quiet: Ints
-    flow: Ints
-
-
-def _lines(buffer: bytes | bytearray | memoryview, size: int) -> _Lines:
-    octets: Ints = np.frombuffer(buffer, np.uint8)[: size + 2 * PAD]
-    loads: Ints = np.ndarray((size + 2 * PAD - 7,), "<u8", buffer, 0, (1,))
-    marks = np.flatnonzero(octets[PAD : PAD + size] <= ord(" ")) + PAD
-    breaks = np.flatnonzero(octets[marks] == ord("\n"))
-    ends = marks[breaks]
-    if not len(ends) or ends[-1] != PAD + size - 1:
-        breaks, ends = np.append(breaks, len(marks)), np.append(ends, PAD + size)
-    starts, first = np.empty_like(ends), np.empty_like(breaks)
-    starts[0], starts[1:] = PAD, ends[:-1] + 1
-    first[0], first[1:] = 0, breaks[:-1] + 1
-    count = breaks - first
-    marks = np.append(marks, np.full(_WITH_TIER + 1, PAD + size))
-    letters = octets[starts + 10]
-    compact = (loads[starts] == _LEVEL_HEAD) & (octets[ends - 1] == ord("}")) & (ends - starts > ZAP_BYTES)
-    compact &= np.isin(loads[starts + 8], _LEVEL_WORDS, kind="sort")
-    front = marks[first]
-    word = loads[front - 8]
-    flow = compact & (word == _FLOW_WORD) & (loads[front - 12] == _MSG_HEAD)
-    flow &= (count == _WITHOUT_TIER) | (count == _WITH_TIER)
-    quiet = (letters == ord("d")) | (letters == ord("i")) | (letters == ord("w"))
-    quiet &= compact & (count > 0)
-    return _Lines(octets, loads, marks, starts, ends, first, count, letters, word, quiet, flow)
-
-
-def _spans(lines: _Lines, rows: Ints, offset: int, first_line: int) -> LineSpans:
-    return LineSpans.made(lines.starts[rows] + (offset - PAD), lines.ends[rows] + (offset - PAD), rows + first_line)
-
-
-def _behind_time(lines: _Lines, rows: Ints) -> tuple[Ints, Ints]:
-    """Block.behind and Block.utc_ns, of these lines."""
-    behind, utc_ns = np.full(len(lines.starts), -1), np.zeros(len(lines.starts), np.int64)
-    loads = lines.loads
-    when = lines.starts[rows] + np.where(np.isin(lines.letters[rows], _LONG_LEVELS), 23, 22)
-    old = (loads[when - 7] == _OLD_HEAD) & (loads[when - 1] == _OLD_TAIL)
-    good = old | ((loads[when - 7] & MASKS[7]) == _TS_HEAD)
-    when = np.minimum(when + 7 * old, lines.ends[rows])
-    nanos, fine = zap_times(loads, when)
-    after = when + ZAP_BYTES
-    good &= fine & (after < lines.ends[rows]) & (lines.octets[np.minimum(after, lines.ends[rows])] == ord('"'))
-    behind[rows[good]], utc_ns[rows[good]] = after[good] - PAD, nanos[good]
-    return behind, utc_ns
-
-
-def search(
-    buffer: bytes | bytearray | memoryview, size: int, offset: int, first_line: int, keys: Ints
-) -> tuple[LineSpans, int]:
-    """Spans of the lines worth a look, and how many lines there are: word in `keys`, a bad level, or not clean.
-
-    The block is given as to Scanner.scan; flow lines are left out.
-    """
-    lines = _lines(buffer, size)
-    rows = np.flatnonzero(~lines.flow & (~lines.quiet | np.isin(lines.word, keys, kind="sort")))
-    return _spans(lines, rows, offset, first_line), len(lines.starts)
+    def _code(self, key: bytes) -> int:
+        code = self.get(chr(key[_TEXT_BYTES]), key[:_TEXT_BYTES].rstrip(b"\0"))
+        return NONE if code is None else code + 1
 
 
 class Scanner:
     """Classifies the blocks of one log."""
 
     def __init__(self) -> None:
-        self.addresses = Addresses()
+        self._cutter = FlowCutter()
+        self.texts = Texts()
 
-    def scan(
-        self, buffer: bytes | bytearray | memoryview, size: int, offset: int, first_line: int, dull: set[int]
-    ) -> Block:
-        """Classify the lines in buffer[PAD : PAD + size], which begin at a line start; the last may lack its end.
+    def scan(self, buffer: Buffer, size: int, dull: set[int]) -> Block:
+        """Classify the lines in buffer[:size], which begins at a line start; the last may lack its end.
 
-        PAD readable bytes stand before and behind. offset and first_line say where the block stands in its artifact.
-        dull: first words (as word_key gives them) of messages of no interest: SKIP at quiet levels.
+        PAD readable bytes stand behind. dull: first words (as word_key gives them) of messages of no interest: lines of
+        quiet levels that begin with them are counted only.
         """
-        lines = _lines(buffer, size)
-        words = np.fromiter(dull, np.uint64, len(dull))
-        quiet = lines.quiet & np.isin(lines.word, words, kind="sort")
-        kinds = np.where(quiet, SKIP, LOOK).astype(np.int8)
-        rows = np.flatnonzero(lines.flow)
-        b = lines.marks[lines.first[rows] + np.arange(_WITH_TIER)[:, None]]
-        tiered = lines.blanks[rows] == _WITH_TIER
-        kept, columns = self._flows(lines.octets, lines.loads, lines.starts[rows], lines.ends[rows], b, tiered)
-        rows = rows[kept]
-        kinds[rows] = FLOW
-        spans = _spans(lines, rows, offset, first_line)
-        behind, nanos = _behind_time(lines, np.flatnonzero(lines.quiet & (kinds == LOOK)))
-        return Block(lines.starts - PAD, lines.ends - PAD, kinds, lines.letters, behind, nanos, columns, spans)
+        text = Bytes(buffer)
+        ends = np.flatnonzero(text.octets[:size] == ord("\n"))
+        if not len(ends) or ends[-1] != size - 1:
+            ends = np.append(ends, size)
+        starts = np.empty_like(ends)
+        starts[0], starts[1:] = 0, ends[:-1] + 1
+        cut, levels, flows = self._cutter.cut(text, starts, ends)
+        rest = np.ones(len(starts), bool)
+        rest[cut] = False
+        others = _others(text, starts, ends, np.flatnonzero(rest))
+        codes = np.full(len(others.starts), -1, np.int32)
+        timed = np.flatnonzero(others.behind >= 0)
+        codes[timed] = self.texts.of(text, others.rows(timed))
+        told = np.flatnonzero(codes >= 0)
+        spans = LineSpans.made(others.starts[told], others.ends[told], others.numbers[told])
+        known = Known(codes[told], others.utc_ns[told], spans)
+        look = others.rows(np.flatnonzero(codes < 0))
+        look, first = _first_words(text, look)
+        if self._learned(buffer, look, first):
+            return self.scan(buffer, size, dull)
+        skipped = _among(first, dull)
+        if skipped.any():
+            for letter, count in enumerate(np.bincount(look.letters[skipped]).tolist()):
+                if count:
+                    levels[LEVELS[chr(letter)]] = levels.get(LEVELS[chr(letter)], 0) + count
+            look = look.rows(~skipped)
+        return Block(len(starts), levels, flows, LineSpans.made(starts[cut], ends[cut], cut), known, look)
 
-    def _flows(
-        self, octets: Ints, loads: Ints, starts: Ints, ends: Ints, b: Ints, tiered: Ints
-    ) -> tuple[Ints, dict[str, Column]]:
-        """Which of these lines are clean flow lines (their numbers), and the columns of those."""
-        colon = octets[b[14] - 1] == ord(":")  # IPv6 lines print `Proto:`, `Verdict:`, `Direction:`, `Tier:`
-        comma = tiered & ~colon  # and IPv4 ones a comma before ` Tier`
-        stop = ends - 2
-        good = (octets[stop] == ord('"')) & (stop > b[18]) & _literals(loads, b)
-        good &= _keyword(loads, b[13], b[14], b" Proto", colon) & _keyword(loads, b[15], b[16], b" Verdict", colon)
-        good &= _keyword(loads, b[17], b[18], b" Direction", colon)
-        good &= ~tiered | _keyword(loads, b[19], b[20], b" Tier", colon)
-        good &= ~comma | (octets[b[19] - 1] == ord(","))
-        direction_stop = np.where(tiered, b[19] - comma, stop)
-        tier_at = np.where(tiered, b[20], b[18]) + 1
-        when = starts + np.where(np.isin(octets[starts + 10], _LONG_LEVELS), 23, 22)
-        good &= ((loads[when - 7] & MASKS[7]) == _TS_HEAD) & (octets[when + ZAP_BYTES] == ord('"'))
-        nanos, fine = zap_times(loads, when)
-        good &= fine
-        protocol, fine = _PROTOCOLS.find(loads, b[14] + 1, b[15] - b[14] - 1)
-        good &= fine
-        verdict, fine = _VERDICTS.find(loads, b[16] + 1, b[17] - b[16] - 1)
-        good &= fine
-        direction, fine = _DIRECTIONS.find(loads, b[18] + 1, direction_stop - b[18] - 1)
-        good &= fine
-        tier, fine = _TIERS.find(loads, tier_at, stop - tier_at)
-        good &= fine | ~tiered
-        sport, fine = _port(loads, b[6] + 1, b[7])
-        good &= fine
-        dport, fine = _port(loads, b[12] + 1, b[13])
-        kept = np.flatnonzero(good & fine)
-        src = self.addresses.of(loads, b[3][kept] + 1, b[4][kept])
-        dst = self.addresses.of(loads, b[9][kept] + 1, b[10][kept])
-        named = (src.array != NONE) & (dst.array != NONE)
-        if not named.all():
-            kept, src, dst = kept[named], Words(src.array[named], src.words), Words(dst.array[named], dst.words)
-        nanos, tier = nanos[kept], np.where(tiered, tier, len(_TIERS.words) - 1)
-        return kept, {
-            "ts": ZapTimes(nanos),
-            "utc_ns": Column(nanos),
-            "src": src,
-            "sport": Column(_narrow(sport[kept])),
-            "dst": dst,
-            "dport": Column(_narrow(dport[kept])),
-            "protocol": Words(protocol[kept].astype(np.uint8), _PROTOCOLS.words),
-            "verdict": Words(verdict[kept].astype(np.uint8), _VERDICTS.words),
-            "direction": Words(direction[kept].astype(np.uint8), _DIRECTIONS.words),
-            "tier": Words(tier[kept].astype(np.uint8), _TIERS.words),
-        }
+    def _learned(self, buffer: Buffer, lines: Look, first: Ints) -> bool:
+        """Whether a line that looks like a flow line has a head that was not known."""
+        rows = np.flatnonzero(first == _FLOW_WORD)[:_TRIES]
+        texts = [bytes(buffer[lines.starts[row] : lines.ends[row]]) for row in rows.tolist()]
+        return any(self._cutter.learn(line) for line in texts)
 
 
-def _narrow(ports: Ints) -> Ints:
-    """Ports in two bytes, where all of them can be ports."""
-    return ports.astype(np.uint16 if ports.max(initial=0) <= 0xFFFF else np.int32)
+def _others(text: Bytes, starts: Ints, ends: Ints, numbers: Ints) -> Look:
+    """Lines that were not cut."""
+    starts, ends = starts[numbers], ends[numbers]
+    heads = text.run(starts, 2)
+    letters = ((heads[:, 1] >> np.uint64(16)) & np.uint64(255)).astype(np.uint8)
+    good = (heads[:, 0] == _LEVEL_HEAD) & (heads[:, 1] == _LEVEL_WORDS[letters]) & _IS_QUIET[letters]
+    good &= (text.octets[ends - 1] == ord("}")) & (ends - starts > ZAP_BYTES)
+    when = starts + _TIME_AT[letters]
+    before = text.at(when - 7)
+    old = (before == _OLD_HEAD) & (text.at(when - 1) == _OLD_TAIL)
+    timed = good & (old | ((before & _TS_BYTES) == _TS_HEAD))
+    when = np.minimum(when + 7 * old, ends)
+    nanos, fine = zap_times(text.run(when, 3))
+    after = when + ZAP_BYTES
+    timed &= fine & (after < ends) & (text.octets[after] == ord('"'))
+    behind = np.where(timed, after, np.where(good, _NO_TIME, _NOT_QUIET))
+    return Look(starts, ends, numbers, letters, behind, nanos)
 
 
-def _literals(loads: Ints, b: Ints) -> Ints:
-    """The fixed words between the addresses and ports stand where they should."""
-    good: Ints = (loads[b[0]] == _word(b" Info: S")) & (loads[b[0] + 7] == _word(b"Src IP: ")) & (b[3] - b[0] == 14)
-    good &= (loads[b[4]] == _word(b" Src Por")) & (loads[b[4] + 3] == _word(b"c Port: ")) & (b[6] - b[4] == 10)
-    good &= (loads[b[7]] == _word(b" Dest IP")) & (loads[b[7] + 2] == _word(b"est IP: ")) & (b[9] - b[7] == 9)
-    good &= (loads[b[10]] == _word(b" Dest Po")) & (loads[b[10] + 4] == _word(b"t Port: ")) & (b[12] - b[10] == 11)
-    return good
+def _first_words(text: Bytes, lines: Look) -> tuple[Look, Ints]:
+    """The lines, and the eight bytes before the first blank of each that is compact and of a quiet level; 0 for others.
+
+    A line without a blank has no message to look into, and no place behind its time.
+    """
+    quiet = lines.behind != _NOT_QUIET
+    front = first_control(text, lines.starts, np.where(quiet, lines.ends, lines.starts))
+    quiet &= front < lines.ends
+    first = np.where(quiet, text.at(np.maximum(front - 8, 0)), np.uint64(0))
+    return lines._replace(behind=np.where(quiet, np.maximum(lines.behind, -1), -1)), first
 
 
-def _keyword(loads: Ints, before: Ints, after: Ints, text: bytes, colon: Ints) -> Ints:
-    """`text` (its leading blank included) stands between two blanks, with a colon where the line has colons."""
-    head = min(8, len(text))
-    good: Ints = (loads[before] & MASKS[head]) == _word(text[:head])
-    if len(text) > 8:
-        good &= loads[before + len(text) - 8] == _word(text[-8:])
-    good &= after - before == len(text) + colon
-    good &= ~colon | ((loads[before + len(text)] & MASKS[1]) == _word(b":"))
-    good &= (loads[after] & MASKS[1]) == _word(b" ")
-    return good
-
-
-def _port(loads: Ints, at: Ints, stop: Ints) -> tuple[Ints, Ints]:
-    """Decimal numbers of one to five digits, all digits of a number at once; and which tokens are such numbers."""
-    size = stop - at
-    good = (size >= 1) & (size <= 5)
-    # The number stands at the upper end of the eight bytes; what is below becomes leading zeros.
-    other = MASKS[8 - np.minimum(np.maximum(size, 0), 8)]
-    digits = (loads[stop - 8] & ~other | _ZEROS & other) ^ _ZEROS
-    good &= ((digits | (digits + _SIX)) & _HIGH) == 0
-    digits = (digits * np.uint64(10) + (digits >> np.uint64(8))) & _PAIRS
-    digits = (digits * np.uint64(100) + (digits >> np.uint64(16))) & _QUADS
-    digits = (digits * np.uint64(10_000) + (digits >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
-    return digits.astype(np.int64), good
+def _among(found: Ints, keys: set[int]) -> Ints:
+    """Which words are among the keys."""
+    known = np.sort(np.fromiter(keys, np.uint64, len(keys)))
+    if not len(known):
+        return np.zeros(len(found), bool)
+    hit: Ints = known[np.minimum(np.searchsorted(known, found), len(known) - 1)] == found
+    return hit

@@ -1,6 +1,5 @@
 """A stretch of a log, sorted by what has to be done with each line: flow lines into columns, lines of a known text into
-codes, the rest line by line. Nothing here depends on the lines before the stretch, so that stretches can be sorted
-side by side, in any process, with one result.
+codes, the rest line by line. What a stretch gives does not depend on the lines before it, apart from the codes.
 
 A line as the encoder writes it is, apart from its time, one of few texts: each text is read once, every other line of
 it costs a look into a dictionary.
@@ -13,14 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from formats.columns import LineSpans, Words, joined
+from formats.columns import LineSpans, joined
+from formats.flow_text import FLOW_LINE
 from formats.log_line import clean_entry
-from formats.log_scan import LEVELS, LOOK, PAD, QUIET, Scanner, word_key
+from formats.log_scan import LEVELS, PAD, QUIET, Scanner, word_key
 from formats.log_time import ZAP_BYTES
 
 if TYPE_CHECKING:
+    from formats.byte_words import Buffer
     from formats.columns import Column
     from formats.log_line import Entry
+    from formats.log_scan import Look
 
 Array = np.ndarray[Any, Any]
 
@@ -31,11 +33,6 @@ KNOWN = 200_000
 _DULL = 2000  # first words remembered; the agent has some hundred
 #: Bytes at either end of a stretch where times and the encoder's generation are looked for.
 EDGE = 16 * 1024
-#: A clean flow line of any generation since v1.2.2, times of any form.
-FLOW = re.compile(
-    rb'\{"level":"(debug|info|warn|error|panic|fatal)","(?:ts|timestamp)":"([^"\\]*)"[^\x00-\x20]*'
-    rb',"msg":"(Flow Info:[^"\\]*)"\}'
-)
 _CONTROL = re.compile(rb"[\x00-\x20]")
 _TIME = re.compile(rb'"(?:ts|timestamp)"\s*:\s*"([^"\\]{10,40})"')
 _LOGGER = re.compile(rb'"logger":\s*"([^"\\]{1,80})"')
@@ -56,11 +53,10 @@ class Edges(NamedTuple):
 class Stretch(NamedTuple):
     """A sorted stretch; places count from its own first byte and line (0).
 
-    levels: lines by level, of the flow lines and of those that can be no event. addresses: those met for the first
-    time; address_base is the code of the first of them. `src` and `dst` of flows are Words without words: their codes
-    count from the sorter's first stretch on. fresh: the texts met for the first time, as (level, the line behind its
-    time); text_base is the code of the first of them. codes, utc_ns and spans: the lines of known texts. odd and
-    odd_spans: the lines to be read one by one. loggers: names of loggers, of all lines that were looked at.
+    levels: lines by level, of the flow lines and of those that can be no event. fresh: the texts met for the first
+    time, as (level, the line behind its time); text_base is the code of the first of them. codes, utc_ns and spans: the
+    lines of known texts. odd and odd_spans: the lines to be read one by one. loggers: names of loggers, of all lines
+    that were looked at.
     """
 
     size: int
@@ -68,8 +64,6 @@ class Stretch(NamedTuple):
     levels: dict[str, int]
     flows: dict[str, Column]
     flow_spans: LineSpans
-    address_base: int
-    addresses: list[str]
     text_base: int
     fresh: list[tuple[str, bytes]]
     codes: Array
@@ -119,21 +113,22 @@ class Sorter:
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
         self._scanner = Scanner()
-        self._known: dict[str, dict[bytes, int]] = {letter: {} for letter in QUIET}
         self._texts = 0
 
     def sort(self, data: bytes) -> Stretch:
         """Sort whole lines; the last one may lack its line feed."""
         if self._texts > KNOWN:
             self.__init__(self._wanted)  # type: ignore[misc]
-        work = _Work(self._scanner, self._known, self._texts, Dull(self._wanted), data)
-        padded = memoryview(b"".join((bytes(PAD), data, bytes(PAD))))
+        work = _Work(self._scanner, self._texts, Dull(self._wanted), data)
+        view = memoryview(data)
         start, lines = 0, 0
         while start < len(data):
             stop = min(start + BLOCK_BYTES, len(data))
             if stop < len(data):
                 stop = data.rfind(b"\n", start, stop) + 1 or data.find(b"\n", stop) + 1 or len(data)
-            lines += work.block(padded[start : stop + 2 * PAD], start, stop, lines)
+            behind = stop + PAD
+            block = view[start:behind] if behind <= len(data) else data[start:].ljust(behind - start, b"\0")
+            lines += work.block(block, start, stop, lines)
             start = stop
         out = work.stretch(lines)
         self._texts += len(out.fresh)
@@ -143,11 +138,9 @@ class Sorter:
 class _Work:
     """One stretch in the making."""
 
-    def __init__(
-        self, scanner: Scanner, known: dict[str, dict[bytes, int]], base: int, dull: Dull, data: bytes
-    ) -> None:
-        self._scanner, self._known, self._base, self._dull, self._data = scanner, known, base, dull, data
-        self._address_base = scanner.addresses.begin_stretch()
+    def __init__(self, scanner: Scanner, base: int, dull: Dull, data: bytes) -> None:
+        self._scanner, self._base, self._dull, self._data = scanner, base, dull, data
+        self._texts = scanner.texts
         self._levels: dict[str, int] = {}
         self._fresh: list[tuple[str, bytes]] = []
         self._flows: list[dict[str, Column]] = []
@@ -159,38 +152,47 @@ class _Work:
         self._odd_rows: list[tuple[int, int, int]] = []
         self._loggers: dict[str, None] = {}
 
-    def block(self, view: memoryview, start: int, stop: int, first_line: int) -> int:
-        """Sort a block: the bytes start to stop; `view` has PAD bytes more on either side. Returns its lines."""
-        block = self._scanner.scan(view, stop - start, start, first_line, self._dull.keys)
-        for letter, count in zip(*np.unique(block.letters[block.kinds != LOOK], return_counts=True), strict=True):
-            self._count(LEVELS[chr(letter)], int(count))
+    def block(self, view: Buffer, start: int, stop: int, first_line: int) -> int:
+        """Sort a block: the bytes start to stop; `view` begins there and has PAD bytes more. Returns its lines."""
+        block = self._scanner.scan(view, stop - start, self._dull.keys)
+        for level, count in block.levels.items():
+            self._count(level, count)
         if len(block.spans):
             self._flows.append(block.flows)
-            self._flow_spans.append(block.spans.rows)
-        rows = np.flatnonzero(block.kinds == LOOK)
-        data, known = self._data, self._known
-        starts, ends = (block.starts[rows] + start), (block.ends[rows] + start)
-        behind, letters = (block.behind[rows] + start).tolist(), block.letters[rows].tolist()
-        codes = [
-            known[chr(letter)].get(data[at:end], -1) if at >= start else -2
-            for at, end, letter in zip(behind, ends.tolist(), letters, strict=True)
-        ]
-        for at, code in enumerate(codes):
-            if code < 0:
-                place = int(starts[at]), int(ends[at]), first_line + int(rows[at])
-                codes[at] = self._line(place, behind[at] if code == -1 else None)
-        sorted_codes = np.array(codes, np.int64)
-        kept = np.flatnonzero(sorted_codes >= 0)
-        self._codes.append(sorted_codes[kept])
-        self._utc.append(block.utc_ns[rows[kept]])
-        self._spans.append(LineSpans.made(starts[kept], ends[kept], rows[kept] + first_line).rows)
-        return len(block.starts)
+            self._flow_spans.append(block.spans.moved(start, first_line).rows)
+        parts = [(block.known.codes, block.known.utc_ns, block.known.spans.moved(start, first_line).rows)]
+        look = block.look
+        if len(look.starts):
+            parts.append(self._look(look, start, first_line))
+        codes, utc_ns, spans = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        if len(parts) > 1:
+            order = np.argsort(spans["start"])
+            codes, utc_ns, spans = codes[order], utc_ns[order], spans[order]
+        self._codes.append(codes)
+        self._utc.append(utc_ns)
+        self._spans.append(spans)
+        return block.lines
+
+    def _look(self, lines: Look, start: int, first_line: int) -> tuple[Array, Array, Array]:
+        """Lines that had no code when the block was scanned: codes, times and spans of those that have one now."""
+        starts, ends, numbers = lines.starts + start, lines.ends + start, lines.numbers + first_line
+        codes = []
+        for begin, end, number, letter, behind in zip(
+            starts.tolist(), ends.tolist(), numbers.tolist(), lines.letters.tolist(), lines.behind.tolist(), strict=True
+        ):
+            code = self._texts.get(chr(letter), self._data[start + behind : end]) if behind >= 0 else None
+            if code is None:
+                code = self._line((begin, end, number), start + behind if behind >= 0 else None)
+            codes.append(code)
+        found = np.array(codes, np.int32)
+        kept = np.flatnonzero(found >= 0)
+        return found[kept], lines.utc_ns[kept], LineSpans.made(starts[kept], ends[kept], numbers[kept]).rows
 
     def _line(self, place: tuple[int, int, int], behind: int | None) -> int:
         """A line of no known text: the code of a new one, or -1 for an odd or a dull line."""
         start, stop, _ = place
         raw = self._data[start:stop]
-        if b"Flow Info:" not in raw or FLOW.fullmatch(raw) is None:
+        if b"Flow Info:" not in raw or FLOW_LINE.fullmatch(raw) is None:
             level = self._dull.holds(raw) if raw else None
             if level is not None:
                 self._count(level)
@@ -210,9 +212,10 @@ class _Work:
         return -1
 
     def _text(self, letter: str, level: str, text: bytes) -> int:
-        found = self._known[letter].get(text)
+        found = self._texts.get(letter, text)
         if found is None:
-            found = self._known[letter][text] = self._base + len(self._fresh)
+            found = self._base + len(self._fresh)
+            self._texts.add(letter, text, found)
             self._fresh.append((level, text))
         return found
 
@@ -227,13 +230,11 @@ class _Work:
             len(self._data),
             lines,
             self._levels,
-            {name: _wordless(name, joined([part[name] for part in self._flows])) for name in names},
+            {name: joined([part[name] for part in self._flows]) for name in names},
             LineSpans(np.concatenate([*self._flow_spans, np.empty(0, LineSpans.DTYPE)])),
-            self._address_base,
-            self._scanner.addresses.words[self._address_base :],
             self._base,
             self._fresh,
-            np.concatenate([np.empty(0, np.int64), *self._codes]).astype(np.int32),
+            np.concatenate([np.empty(0, np.int32), *self._codes]),
             np.concatenate([np.empty(0, np.int64), *self._utc]),
             LineSpans(np.concatenate([*self._spans, np.empty(0, LineSpans.DTYPE)])),
             self._odd,
@@ -241,10 +242,6 @@ class _Work:
             list(self._loggers),
             edges(self._data),
         )
-
-
-def _wordless(name: str, column: Column) -> Column:
-    return Words(column.array, []) if name in ("src", "dst") else column
 
 
 def loggers(raw: bytes) -> list[str]:

@@ -81,21 +81,18 @@ def rotated_at(path: str) -> str | None:
     return f"{found[1]}{found[2]}:{found[3]}:{found[4]}Z" if found else None
 
 
-def zap_times(
-    loads: np.ndarray[Any, Any], at: np.ndarray[Any, Any]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """UTC nanoseconds (int64[n]) of the zap times of 24 bytes that begin at `at`, and a mask of those that are such.
+def zap_times(words: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """UTC nanoseconds (int64[n]) of texts of 24 bytes, as little-endian words (uint64[n, 3]), and which are zap times.
 
-    loads[i] is the little-endian integer of the eight bytes from i. Lines of one minute share their first 16 bytes, so
-    the calendar is asked once a minute of log, not once a line.
+    Lines of one minute share their first 16 bytes, so the calendar is asked once a minute of log, not once a line.
     """
-    minute_a, minute_b, rest = loads[at], loads[at + 8], loads[at + 16]
-    fresh = np.ones(len(at), bool)
+    minute_a, minute_b, rest = words[:, 0], words[:, 1], words[:, 2]
+    fresh = np.ones(len(words), bool)
     fresh[1:] = (minute_a[1:] != minute_a[:-1]) | (minute_b[1:] != minute_b[:-1])
     begins = np.flatnonzero(fresh)
     bases = [_minute_ns(int(a), int(b)) for a, b in zip(minute_a[begins], minute_b[begins], strict=True)]
-    run = np.cumsum(fresh) - 1
-    base = np.array([-1 if number is None else number for number in bases], np.int64)[run]
+    sizes = np.diff(begins, append=len(words))
+    base = np.repeat(np.array([-1 if number is None else number for number in bases], np.int64), sizes)
     digit = (rest ^ _REST_ZERO) & ~_REST_MARK
     good = (base >= 0) & ((rest & _REST_MARK) == _REST_ZERO & _REST_MARK)
     good &= ((digit | (digit + _REST_SIX)) & _REST_HIGH) == 0

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 from unittest import mock
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +13,7 @@ from log_items import ROW, ROW6, events, flows, items, problems, summary
 from render_logs import TS, flow, line
 
 from forensics.decode import decode_bytes
-from formats import log_pool, log_reader, log_stretch, source
+from formats import log_reader, log_stretch, source
 from formats.agent_log import FORMAT as AGENT_LOG
 from formats.base import EventBatch, FlowBatch, Problem, Record
 from formats.cri_log import FORMAT as CRI_LOG
@@ -343,41 +341,6 @@ def test_clean_and_tolerant_path_give_the_same(text: bytes, stretch: int, block:
     assert expected == actual
 
 
-def test_helpers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = ("\n".join(LINES * 60) + "\n").encode()
-    monkeypatch.setattr(log_reader, "STRETCH_BYTES", 2000)
-    monkeypatch.setattr(log_reader, "LINE_BYTES", 2000)
-    monkeypatch.setattr(log_reader, "EVENT_ROWS", 1)
-    alone = _plain(text, tolerant_only=False, batches=True)
-    started = []
-    monkeypatch.setattr(log_pool, "LONG_BYTES", 4000)
-    monkeypatch.setattr(log_pool.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(
-        subprocess,
-        "Popen",
-        lambda *args, popen=subprocess.Popen, **rest: started.append(1) or popen(*args, **rest),
-    )
-
-    helped = _plain(text, tolerant_only=False, batches=True)
-
-    assert len(started) == 2
-    assert alone == helped
-
-
-def test_a_helper_that_fails_costs_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = ("\n".join(LINES * 60) + "\n").encode()
-    monkeypatch.setattr(log_reader, "STRETCH_BYTES", 2000)
-    monkeypatch.setattr(log_reader, "LINE_BYTES", 2000)
-    alone = _plain(text, tolerant_only=False, batches=True)
-    monkeypatch.setattr(log_pool, "LONG_BYTES", 4000)
-    monkeypatch.setattr(log_pool.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(log_pool.sys, "executable", "/bin/false")
-
-    helped = _plain(text, tolerant_only=False, batches=True)
-
-    assert alone == helped
-
-
 def test_blocks_do_not_change_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     text = ("\n".join(LINES * 30) + "\n").encode()
     whole = _plain(text, tolerant_only=False)
@@ -388,16 +351,6 @@ def test_blocks_do_not_change_what_is_read(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert whole[:2] == pieces[:2]
     assert {**whole[2], "encoder": None} == {**pieces[2], "encoder": None}
-
-
-def test_every_event_stands_on_a_diagnostic_line() -> None:
-    text = ("\n".join(LINES * 3) + "\n").encode()
-
-    found = np.concatenate([part.whole() for part in log_reader.diagnostic_lines(Source("a.log", text), AGENT)])
-    read = [item for item in items(AGENT_LOG, text) if isinstance(item, Record) and item.kind == "log_event"]
-
-    assert {item.span.start for item in read} <= set(found["start"].tolist())
-    assert len(found) < text.count(b"\n")
 
 
 def test_flow_batches_stay_small() -> None:

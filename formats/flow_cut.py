@@ -1,0 +1,194 @@
+"""Flow lines cut into columns, many at once: what an array operation can say of a line is never asked line by line.
+
+A flow line (pkg/ebpf/events/events.go, v1.2.2 and later) is a head, its time, addresses and ports between fixed words,
+and a tail of few texts. Heads and tails are read once, by the same expressions as any other line; other lines are
+compared with those that were read, byte by byte. What differs in anything is not cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from formats.byte_words import Bytes, Cuts, begin_with, behind, digits, numbers, through_blank, unlike, word, words
+from formats.columns import Column, Words, ZapTimes
+from formats.flow_text import FLOW_LINE, message_row
+from formats.known_bytes import NONE, KnownBytes
+from formats.log_addresses import NARROW, WIDE, Addresses
+from formats.log_time import ZAP_BYTES, zap_times
+
+Ints = np.ndarray[Any, Any]
+
+#: Heads and tails that are remembered; lines with further ones are read one by one.
+HEADS, TAILS = 16, 4000
+#: Bytes of a head behind its time, and of a tail, at most: the longest caller and the longest words fit.
+HEAD_BYTES, TAIL_BYTES = 160, 88
+_SRC = b'"msg":"Flow Info: Src IP: '
+_BEFORE_SPORT, _BEFORE_DST, _BEFORE_DPORT = b" Src Port: ", b" Dest IP: ", b" Dest Port: "
+_TAIL_WORDS = TAIL_BYTES // 8
+_PRINTABLE = bytes(range(ord(" "), ord("~") + 1))
+#: A flow message up to its tail, to read a tail with.
+_ANY_FLOW = "Flow Info: Src IP: 0.0.0.0 Src Port: 0 Dest IP: 0.0.0.0 Dest Port: 0"
+
+
+class _Head:
+    """How a line begins: the bytes before its time, and those between its time and its first address."""
+
+    def __init__(self, before: bytes, after: bytes) -> None:
+        self.level = before[len(b'{"level":"') :].partition(b'"')[0].decode()
+        self.time_at = len(before)
+        self.size = len(before) + ZAP_BYTES + len(after)
+        #: Words that tell lines of this head from most others: of the level, and the last one.
+        self._marks = [(8, word(before[8:16])), (self.size - 8, word(after[-8:]))]
+        self._front, self._front_mask = words(before), words(b"\xff" * len(before))
+        # the time is in the same words as what stands behind it, left out by the mask
+        self._rear = words(bytes(ZAP_BYTES) + after)
+        self._rear_mask = words(bytes(ZAP_BYTES) + b"\xff" * len(after))
+
+    def rows(self, text: Bytes, starts: Ints) -> Ints:
+        """Which lines begin so."""
+        rows = np.arange(len(starts))
+        for at, mark in self._marks:
+            rows = rows[text.at(starts[rows] + at) == mark]
+        front = text.run(starts[rows], len(self._front)) & self._front_mask
+        rows = np.delete(rows, unlike(front, self._front))
+        rear = text.run(starts[rows] + self.time_at, len(self._rear)) & self._rear_mask
+        return np.delete(rows, unlike(rear, self._rear))
+
+
+class FlowCutter:
+    """Cuts the lines of one log. Columns of all its lines have words of the same lists."""
+
+    #: Bytes that must be readable behind the start of any line.
+    REACH = 32 + ZAP_BYTES + HEAD_BYTES + 2 * 8 * WIDE + 64 + TAIL_BYTES
+
+    def __init__(self) -> None:
+        self._addresses = Addresses()
+        self._heads: dict[tuple[bytes, bytes], _Head] = {}
+        self._tails, self._cuts = KnownBytes(_TAIL_WORDS, self._tail), Cuts(_TAIL_WORDS)
+        self._values: list[tuple[Any, ...]] = [(None, None, None, None)]
+        self._words: list[list[Any]] = [[None] for _ in range(4)]
+        self._codes = np.zeros((4, TAILS + 1), np.uint16)
+
+    def learn(self, line: bytes) -> bool:
+        """Whether the head of a line is a new one: then it is known from now on."""
+        at = line.find(_SRC)
+        found = FLOW_LINE.fullmatch(line) if at >= 0 else None
+        if found is None or found.end("ts") - found.start("ts") != ZAP_BYTES or len(self._heads) >= HEADS:
+            return False
+        key = line[: found.start("ts")], line[found.end("ts") : at + len(_SRC)]
+        if key in self._heads or len(key[1]) > HEAD_BYTES:
+            return False
+        self._heads[key] = _Head(*key)
+        return True
+
+    def cut(self, text: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, dict[str, int], dict[str, Column]]:
+        """Lines [start, end) without their line feeds: the numbers of those that were cut, in order; how many there are
+        of each level; their columns as of a FlowBatch.
+        """
+        heads = list(self._heads.values())
+        found = [head.rows(text, starts) for head in heads]
+        which = np.repeat(np.arange(len(heads)), [len(rows) for rows in found])
+        rows = np.concatenate([*found, np.empty(0, np.int64)])
+        if sum(map(len, found)) > max(map(len, found), default=0):
+            order = np.argsort(rows, kind="stable")
+            rows, which = rows[order], which[order]
+        begins = starts[rows]
+        kept, columns = self._cut(
+            text,
+            begins + np.array([head.time_at for head in heads] or [0])[which],
+            begins + np.array([head.size for head in heads] or [0])[which],
+            ends[rows],
+        )
+        counts = np.bincount(which[kept], minlength=len(heads)).tolist()
+        levels: dict[str, int] = {}
+        for head, count in zip(heads, counts, strict=True):
+            levels[head.level] = levels.get(head.level, 0) + count
+        return rows[kept], {level: count for level, count in levels.items() if count}, self._columns(columns)
+
+    def _cut(self, text: Bytes, when: Ints, at: Ints, ends: Ints) -> tuple[Ints, dict[str, Ints]]:
+        """Lines by the places of their times and first addresses: which are clean, and their columns."""
+        utc_ns, good = zap_times(text.run(when, 3))
+        width = NARROW
+        src = text.run(at, width)
+        size, closed = through_blank(src)
+        if not closed.all():
+            width = WIDE
+            src = text.run(at, width)
+            size, closed = through_blank(src)
+        good &= closed
+        at = at + size
+        row = text.run(at, 3)
+        good &= begin_with(row, _BEFORE_SPORT)
+        sport = behind(row, len(_BEFORE_SPORT), 1)[:, 0]
+        sport_size, fine = digits(sport)
+        good &= fine
+        at += sport_size + len(_BEFORE_SPORT)
+        row = text.run(at, width + 2)
+        good &= begin_with(row, _BEFORE_DST)
+        dst = behind(row, len(_BEFORE_DST), width)
+        size, closed = through_blank(dst)
+        good &= closed
+        at += size + len(_BEFORE_DST)
+        row = text.run(at, 3)
+        good &= begin_with(row, _BEFORE_DPORT)
+        dport = behind(row, len(_BEFORE_DPORT), 1)[:, 0]
+        dport_size, fine = digits(dport)
+        at += dport_size + len(_BEFORE_DPORT)
+        size = ends - at
+        good &= fine & (size > 0) & (size <= TAIL_BYTES)
+        if not good.all():
+            size, sport_size, dport_size = (np.where(good, each, 1) for each in (size, sport_size, dport_size))
+        ends_ = self._addresses.of(np.concatenate([src, dst]))
+        tails = self._tails.codes(self._cuts.of(text, at, size))
+        ports = numbers(np.concatenate([sport, dport]), np.concatenate([sport_size, dport_size]))
+        count = len(when)
+        columns = {
+            "utc_ns": utc_ns,
+            "src": ends_[:count],
+            "sport": ports[:count],
+            "dst": ends_[count:],
+            "dport": ports[count:],
+            "tail": tails,
+        }
+        good &= (columns["src"] != NONE) & (columns["dst"] != NONE) & (tails != NONE)
+        kept = np.flatnonzero(good)
+        if len(kept) < count:
+            columns = {name: column[kept] for name, column in columns.items()}
+        columns["sport"], columns["dport"] = _narrow(columns["sport"]), _narrow(columns["dport"])
+        return kept, columns
+
+    def _columns(self, whole: dict[str, Ints]) -> dict[str, Column]:
+        values = [Words(codes[whole["tail"]], known) for codes, known in zip(self._codes, self._words, strict=True)]
+        return {
+            "ts": ZapTimes(whole["utc_ns"]),
+            "utc_ns": Column(whole["utc_ns"]),
+            "src": Words(whole["src"], self._addresses.words),
+            "sport": Column(whole["sport"]),
+            "dst": Words(whole["dst"], self._addresses.words),
+            "dport": Column(whole["dport"]),
+            **dict(zip(("protocol", "verdict", "direction", "tier"), values, strict=True)),
+        }
+
+    def _tail(self, text: bytes) -> int:
+        """The code of what stands behind the last port, up to the line's end."""
+        if len(self._values) > TAILS or text.translate(None, _PRINTABLE) or not text.endswith(b'"}'):
+            return NONE
+        told = text[:-2].decode("ascii")
+        row = message_row(None, _ANY_FLOW + told) if '"' not in told and "\\" not in told else None
+        if row is None:
+            return NONE
+        code = len(self._values)
+        self._values.append(row[6:])
+        for place, value in enumerate(row[6:]):
+            known = self._words[place]
+            if value not in known:
+                known.append(value)
+            self._codes[place, code] = known.index(value)
+        return code
+
+
+def _narrow(ports: Ints) -> Ints:
+    """Ports in two bytes, where all of them can be ports."""
+    return ports.astype(np.uint16 if ports.max(initial=0) <= 0xFFFF else np.int32)
