@@ -123,6 +123,20 @@ def _lowest(column: Ints) -> Ints:
     return found
 
 
+def line_feeds(octets: Ints) -> Ints:
+    """The places of all line feeds (int64[n])."""
+    hits = octets == ord("\n")
+    eights = hits[: len(hits) // 8 * 8].view(np.uint64)
+    # eight bytes at a time: few of them hold one, nearly none more than one
+    found = np.flatnonzero(eights)
+    marks = eights[found]
+    if (marks & (marks - _ONE)).any():
+        return np.flatnonzero(hits)
+    places = found * 8 + (np.bitwise_count(marks - _ONE) >> 3)
+    rest = len(eights) * 8
+    return np.concatenate([places, np.flatnonzero(hits[rest:]) + rest])
+
+
 def first_control(text: Bytes, starts: Ints, ends: Ints) -> Ints:
     """The place of the first blank or control character in each [start, end); `end` where there is none."""
     found = ends.copy()

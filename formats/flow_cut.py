@@ -39,22 +39,22 @@ class _Head:
         self.level = before[len(b'{"level":"') :].partition(b'"')[0].decode()
         self.time_at = len(before)
         self.size = len(before) + ZAP_BYTES + len(after)
-        #: Words that tell lines of this head from most others: of the level, and the last one.
-        self._marks = [(8, word(before[8:16])), (self.size - 8, word(after[-8:]))]
-        self._front, self._front_mask = words(before), words(b"\xff" * len(before))
-        # the time is in the same words as what stands behind it, left out by the mask
-        self._rear = words(bytes(ZAP_BYTES) + after)
-        self._rear_mask = words(bytes(ZAP_BYTES) + b"\xff" * len(after))
+        self._after_at = len(before) + ZAP_BYTES
+        # whole words of both pieces, the last of each reaching back; the level and the last differ most between lines
+        places = {8: 0, **dict.fromkeys(range(0, len(before) - 7, 8)), len(before) - 8: 0}
+        marks = [(at, word(before[at : at + 8])) for at in places]
+        self._marks = [marks[0], (self.size - 8, word(after[-8:])), *marks[1:]]
+        self._after = words(after)[: len(after) // 8]
 
     def rows(self, text: Bytes, starts: Ints) -> Ints:
         """Which lines begin so."""
-        rows = np.arange(len(starts))
-        for at, mark in self._marks:
-            rows = rows[text.at(starts[rows] + at) == mark]
-        front = text.run(starts[rows], len(self._front)) & self._front_mask
-        rows = np.delete(rows, unlike(front, self._front))
-        rear = text.run(starts[rows] + self.time_at, len(self._rear)) & self._rear_mask
-        return np.delete(rows, unlike(rear, self._rear))
+        rows = np.flatnonzero(text.at(starts + self._marks[0][0]) == self._marks[0][1])
+        for at, mark in self._marks[1:]:
+            same = text.at(starts[rows] + at) == mark
+            if not same.all():
+                rows = rows[same]
+        other = unlike(text.run(starts[rows] + self._after_at, len(self._after)), self._after)
+        return np.delete(rows, other) if len(other) else rows
 
 
 class FlowCutter:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from formats import log_stretch
+from formats.ahead import ahead
 from formats.base import EventBatch, Record, Said, Span
 from formats.flow_text import BATCH_ROWS, FLOW_LINE, message_row
 from formats.log_line import clean_entry
@@ -67,7 +68,7 @@ class LogReader(TolerantLog):
     def read(self, *, tolerant_only: bool = False) -> Iterator[Item]:
         """Records, batches and problems, in file order as far as batches allow, and the summary last."""
         sorter = Sorter(self._wanted)
-        for data in _stretches(self.source):
+        for data in ahead(_stretches(self.source)):
             self.block = (data, self._size)
             if tolerant_only:
                 self._one_by_one(data)

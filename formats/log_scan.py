@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from formats.byte_words import Buffer, Bytes, Cuts, first_control, word
+from formats.byte_words import Buffer, Bytes, Cuts, first_control, line_feeds, word
 from formats.columns import Column, LineSpans
 from formats.flow_cut import FlowCutter
 from formats.known_bytes import NONE, KnownBytes
@@ -137,7 +137,7 @@ class Scanner:
         quiet levels that begin with them are counted only.
         """
         text = Bytes(buffer)
-        ends = np.flatnonzero(text.octets[:size] == ord("\n"))
+        ends = line_feeds(text.octets[:size])
         if not len(ends) or ends[-1] != size - 1:
             ends = np.append(ends, size)
         starts = np.empty_like(ends)

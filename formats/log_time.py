@@ -30,6 +30,7 @@ ZAP_BYTES = 24
 _REST_ZERO = np.uint64(int.from_bytes(b":00.000Z", "little"))
 _REST_MARK = np.uint64(0xFF000000_FF0000FF)
 _REST_SIX = np.uint64(0x00060606_00060600)
+_BYTE = np.uint64(255)
 _REST_HIGH = np.uint64(0x00F0F0F0_00F0F000)
 
 
@@ -96,20 +97,19 @@ def zap_times(words: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.nda
     digit = (rest ^ _REST_ZERO) & ~_REST_MARK
     good = (base >= 0) & ((rest & _REST_MARK) == _REST_ZERO & _REST_MARK)
     good &= ((digit | (digit + _REST_SIX)) & _REST_HIGH) == 0
-    second = _byte(digit, 1) * 10 + _byte(digit, 2)
-    millis = _byte(digit, 4) * 100 + _byte(digit, 5) * 10 + _byte(digit, 6)
+    # of two digits side by side each becomes ten times itself and the next one
+    pairs = digit * np.uint64(10) + (digit >> np.uint64(8))
+    second = (pairs >> np.uint64(8)) & _BYTE
+    millis = second * np.uint64(1000) + ((pairs >> np.uint64(32)) & _BYTE) * np.uint64(10)
+    millis += (digit >> np.uint64(48)) & _BYTE
     good &= second < 60
-    return base + second * _SECOND + millis * 1_000_000, good
+    return base + millis.astype(np.int64) * 1_000_000, good
 
 
 def zap_texts(nanos: np.ndarray[Any, Any]) -> list[str]:
     """The 24 characters that the encoder writes for each UTC time (int64[n], whole milliseconds)."""
     texts: list[str] = np.datetime_as_string((nanos // 1_000_000).astype("datetime64[ms]"), timezone="UTC").tolist()
     return texts
-
-
-def _byte(word: np.ndarray[Any, Any], place: int) -> np.ndarray[Any, Any]:
-    return ((word >> np.uint64(8 * place)) & np.uint64(255)).astype(np.int64)
 
 
 def _minute_ns(first: int, second: int) -> int | None:

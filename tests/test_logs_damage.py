@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+from collections.abc import Iterator
 from unittest import mock
 
 import pytest
@@ -15,6 +17,7 @@ from render_logs import TS, flow, line
 from forensics.decode import decode_bytes
 from formats import log_reader, log_stretch, source
 from formats.agent_log import FORMAT as AGENT_LOG
+from formats.ahead import ahead
 from formats.base import EventBatch, FlowBatch, Problem, Record
 from formats.cri_log import FORMAT as CRI_LOG
 from formats.ebpf_sdk_log import FORMAT as SDK_LOG
@@ -271,6 +274,8 @@ LINES = [
     flow("v1.2.2", ROW6, tier=True),
     flow("v1.2.2", {**ROW, "src": "10.1", "verdict": "ACCEPT", "protocol": "ICMP", "sport": 0}, tier=True),
     flow("v1.2.2", {**ROW, "protocol": "ANY PROTOCOL"}, tier=True),
+    flow("v1.2.2", ROW, level="error").replace('"ts"', '"timestamp"'),
+    flow("v1.2.2", ROW).replace('"caller":"', '"caller":"' + "a/b" * 40),
     flow("v1.0.4", ROW),
     flow("v1.0.1", ROW6),
     "",
@@ -339,6 +344,29 @@ def test_clean_and_tolerant_path_give_the_same(text: bytes, stretch: int, block:
         actual = _plain(text, tolerant_only=False, batches=batches)
 
     assert expected == actual
+
+
+def test_items_made_ahead_are_the_same_and_the_thread_ends() -> None:
+    before = threading.active_count()
+
+    assert [list(ahead(iter(range(count)))) for count in range(5)] == [list(range(count)) for count in range(5)]
+    some = ahead(iter(range(9)))
+    assert [next(some) for _ in range(4)] == [0, 1, 2, 3]
+    assert threading.active_count() == before + 1
+    some.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_ahead_comes_where_its_item_would() -> None:
+    def items() -> Iterator[int]:
+        yield from range(4)
+        raise OSError("gone")
+
+    got = ahead(items())
+
+    assert [next(got) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(OSError, match="gone"):
+        next(got)
 
 
 def test_blocks_do_not_change_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
