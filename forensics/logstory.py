@@ -153,9 +153,7 @@ def _collect(story: LogStory) -> None:
     events = story.events
     writes, evaluations = _Writes(story), _Evaluations(story)
     cluster_rules = False
-    names, codes = events.names, events.codes
-    for row in events.rows(*_MARKS):
-        name, fields = names[codes[row]], events.fields(row)
+    for row, name, fields in events.told(*_MARKS):
         if name in _STARTS:
             story.starts.append(row)
         if name == "agent-start":

@@ -53,8 +53,8 @@ class LogReader(TolerantLog):
         self.batches = batches
         self._wanted = frozenset(self.index)
         self._dull = Dull(self._wanted)
-        #: What the sorter's texts say; None for those that are no event, with their level.
-        self._texts: list[tuple[str, Said | None]] = []
+        #: What the sorter's texts say; None for those that are no event.
+        self._texts: list[Said | None] = []
         self._lines = 0
         self._size = 0
         self._last_line = 0
@@ -123,7 +123,7 @@ class LogReader(TolerantLog):
         """A sorted stretch."""
         texts, offset = self._texts, self._size
         del texts[stretch.text_base :]
-        texts += [(level, self._said(level, text)) for level, text in stretch.fresh]
+        texts += [self._said(level, text) for level, text in stretch.fresh]
         for level, count in stretch.levels.items():
             self.count(level, count)
         if len(stretch.flow_spans):
@@ -145,13 +145,11 @@ class LogReader(TolerantLog):
         self._learn(stretch.edges, stretch.size)
         self.block_done(stretch.size)
 
-    def _batch(self, stretch: Stretch, texts: list[tuple[str, Said | None]], spans: LineSpans) -> None:
+    def _batch(self, stretch: Stretch, texts: list[Said | None], spans: LineSpans) -> None:
         """The lines of known texts, those that are events as one batch."""
-        used, counts = np.unique(stretch.codes, return_counts=True)
-        for code, count in zip(used.tolist(), counts.tolist(), strict=True):
-            self.count(texts[code][0], count)
-        told = [code for code in used.tolist() if texts[code][1] is not None]
-        rank = np.full(int(used.max(initial=0)) + 1, -1, np.int32)
+        used = np.flatnonzero(np.bincount(stretch.codes))
+        told = [code for code in used.tolist() if texts[code] is not None]
+        rank = np.full(len(texts), -1, np.int32)
         rank[told] = np.arange(len(told), dtype=np.int32)
         codes = rank[stretch.codes]
         rows = np.flatnonzero(codes >= 0)
@@ -162,12 +160,10 @@ class LogReader(TolerantLog):
             kept = spans[rows]
             first, last = kept[0].tolist(), kept[-1].tolist()
             whole = Span(first[0], last[1], first[2], last[3])
-            said = [each for code in told if (each := texts[code][1]) is not None]
+            said = [each for code in told if (each := texts[code]) is not None]
             self.emit(EventBatch(self.log, said, codes[rows], stretch.utc_ns[rows], kept, whole))
 
-    def _interleaved(
-        self, stretch: Stretch, texts: list[tuple[str, Said | None]], spans: LineSpans, odd_spans: LineSpans
-    ) -> None:
+    def _interleaved(self, stretch: Stretch, texts: list[Said | None], spans: LineSpans, odd_spans: LineSpans) -> None:
         """Every line by itself, in order."""
         known = [
             (span, texts[code], when)
@@ -183,11 +179,9 @@ class LogReader(TolerantLog):
                 continue
             self._follow(span)
             self.close()
-            level, said = what
-            self.count(level)
             self.first_ts, self.last_ts = self.first_ts or ts, ts
-            if said is not None:
-                self.event(ts, said, span)
+            if what is not None:
+                self.event(ts, what, span)
 
     def _said(self, level: str, text: bytes) -> Said | None:
         """What a line of this text is, whatever its time."""

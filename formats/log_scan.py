@@ -51,8 +51,8 @@ _TRIES = 4
 class Block(NamedTuple):
     """A classified block; places and numbers count from its first byte and line.
 
-    levels: lines by level, of the flow lines and of those that can be no event. flows and spans: the flow lines.
-    known: lines of texts that have a code. look: all others.
+    levels: lines by level, of all but those to be looked at. flows and spans: the flow lines. known: lines of texts
+    that have a code. look: lines to be looked at.
     """
 
     lines: int
@@ -157,11 +157,13 @@ class Scanner:
         if self._learned(buffer, look, first):
             return self.scan(buffer, size, dull)
         skipped = _among(first, dull)
+        counted = np.bincount(others.letters[told], minlength=256)
         if skipped.any():
-            for letter, count in enumerate(np.bincount(look.letters[skipped]).tolist()):
-                if count:
-                    levels[LEVELS[chr(letter)]] = levels.get(LEVELS[chr(letter)], 0) + count
+            counted += np.bincount(look.letters[skipped], minlength=256)
             look = look.rows(~skipped)
+        for letter in np.flatnonzero(counted).tolist():
+            level = LEVELS[chr(letter)]
+            levels[level] = levels.get(level, 0) + int(counted[letter])
         return Block(len(starts), levels, flows, LineSpans.made(starts[cut], ends[cut], cut), known, look)
 
     def _learned(self, buffer: Buffer, lines: Look, first: Ints) -> bool:

@@ -53,10 +53,9 @@ class Edges(NamedTuple):
 class Stretch(NamedTuple):
     """A sorted stretch; places count from its own first byte and line (0).
 
-    levels: lines by level, of the flow lines and of those that can be no event. fresh: the texts met for the first
-    time, as (level, the line behind its time); text_base is the code of the first of them. codes, utc_ns and spans: the
-    lines of known texts. odd and odd_spans: the lines to be read one by one. loggers: names of loggers, of all lines
-    that were looked at.
+    levels: lines by level, of all but the odd ones. fresh: the texts met for the first time, as (level, the line behind
+    its time); text_base is the code of the first of them. codes, utc_ns and spans: the lines of known texts. odd and
+    odd_spans: the lines to be read one by one. loggers: names of loggers, of all lines that were looked at.
     """
 
     size: int
@@ -181,7 +180,9 @@ class _Work:
             starts.tolist(), ends.tolist(), numbers.tolist(), lines.letters.tolist(), lines.behind.tolist(), strict=True
         ):
             code = self._texts.get(chr(letter), self._data[start + behind : end]) if behind >= 0 else None
-            if code is None:
+            if code is not None:
+                self._count(LEVELS[chr(letter)])
+            else:
                 code = self._line((begin, end, number), start + behind if behind >= 0 else None)
             codes.append(code)
         found = np.array(codes, np.int32)
@@ -206,6 +207,7 @@ class _Work:
                     self._count(str(entry.level))
                     return -1
                 if behind is not None and not entry.message.startswith("Flow Info:"):
+                    self._count(str(entry.level))
                     return self._text(chr(raw[10]), str(entry.level), raw[behind - start :])
         self._odd.append(raw)
         self._odd_rows.append(place)
