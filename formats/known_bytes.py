@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 Ints = np.ndarray[Any, Any]
 _SLOTS_LOG = 16
-_MIX, _FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(64 - _SLOTS_LOG)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_FOLD, _FOLD_OTHER = np.uint64(64 - _SLOTS_LOG), np.uint64(64 - 2 * _SLOTS_LOG)
+_SLOT_BITS = np.uint64((1 << _SLOTS_LOG) - 1)
 #: The code of a text that has no meaning.
 NONE = 0
 
@@ -26,8 +28,9 @@ class KnownBytes:
 
     def __init__(self, width: int, meaning: Callable[[bytes], int]) -> None:
         self._meaning = meaning
-        #: The place of the text that was last seen in a slot.
-        self._at = np.zeros(1 << _SLOTS_LOG, np.int32)
+        #: The place of the first text of each slot, and in a second table that of the last of all others.
+        self._first = np.zeros(1 << _SLOTS_LOG, np.int64)
+        self._other = np.zeros(1 << _SLOTS_LOG, np.int64)
         #: The words of each text and its code, by place; the first is none.
         self._words = np.zeros((64, width), np.uint64)
         self._codes = np.zeros(64, np.int32)
@@ -38,18 +41,28 @@ class KnownBytes:
         """The code of each text (int32[n]), given as its words (uint64[n, width]), zeros behind it."""
         if not len(rows):
             return np.zeros(0, np.int32)
-        slot = ((rows @ self._mix) >> _FOLD).astype(np.int64)
-        place = self._at[slot]
-        size = rows.shape[1]
-        known = self._words.view(f"V{8 * size}").ravel()[place].view(np.uint64).reshape(-1, size)
-        missed = unlike(rows, known)
+        mixed = rows @ self._mix
+        slot = (mixed >> _FOLD).astype(np.int64)
+        # no place is out of bounds: with "clip" nothing is looked at twice
+        place = self._first.take(slot, mode="clip")
+        missed = unlike(rows, self._words.take(place, axis=0, mode="clip"))
         if len(missed):
-            fresh, back = np.unique(rows[missed].view(f"S{8 * size}").ravel(), return_inverse=True)
-            found = np.array([self._place(key) for key in fresh.tolist()], np.int32)[back]
-            place[missed] = found
-            self._at[slot[missed]] = found
-        codes: Ints = self._codes[place]
+            place[missed] = self._elsewhere(rows[missed], slot[missed], (mixed[missed] >> _FOLD_OTHER) & _SLOT_BITS)
+        codes: Ints = self._codes.take(place, mode="clip")
         return codes
+
+    def _elsewhere(self, rows: Ints, slot: Ints, other: Ints) -> Ints:
+        """The places of texts that are not the first of their slots."""
+        place = self._other[other]
+        missed = unlike(rows, self._words[place])
+        if len(missed):
+            fresh, back = np.unique(rows[missed].view(f"S{8 * rows.shape[1]}").ravel(), return_inverse=True)
+            found = np.array([self._place(key) for key in fresh.tolist()], np.int64)[back]
+            place[missed] = found
+            free = self._first[slot[missed]] == 0
+            self._first[slot[missed][free]] = found[free]
+            self._other[other[missed][~free]] = found[~free]
+        return place
 
     def _place(self, text: bytes) -> int:
         place = self._places.get(text)
