@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from forensics.archive import Member
     from formats.base import Format, Item
+    from formats.source import Helpers
 
 #: Members up to this size keep their bytes, so that a finding can quote them without a second pass.
 KEEP_BYTES = 8 * 1024 * 1024
@@ -78,10 +79,10 @@ class Artifact:
         return self.size - self.lost_bytes if self.identity.formats else 0
 
 
-def read_artifact(member: Member, index: int) -> Artifact:
-    """Read one member to its end: recognise it, take its records, hash every byte."""
+def read_artifact(member: Member, index: int, helpers: Helpers | None = None) -> Artifact:
+    """Read one member to its end: recognise it, take its records, hash every byte. `helpers` may share the work."""
     hashing = HashedStream(member.stream)
-    raw = Source(member.path, cast("BinaryIO", hashing))
+    raw = Source(member.path, cast("BinaryIO", hashing), helpers)
     source = as_printed(raw)
     identity = identify(source.head, member.path)
     artifact = Artifact(index, member.container, member.path, 0, "", identity, member.modified)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, cast
 
 from forensics.archive import Member
 from forensics.artifact import Artifact, read_artifact
-from forensics.beside import Servants, workers
+from forensics.beside import workers
 from forensics.flow_columns import SpooledBatch
 from forensics.hashed_stream import settle
 from forensics.identify import Identity
+from forensics.servants import Servants
 from formats import FORMATS
+from formats.log_sorting import SORT, sort_there
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
 #: Inputs of this many packed bytes are worth the forks.
 LARGE_BYTES = 8 * 1024 * 1024
-#: Members of these sizes are handed over; logs are not: their stretches have helpers of their own.
+#: Members of these sizes are handed over; logs are not: their stretches are.
 HANDED_BYTES = range(128 * 1024, 32 * 1024 * 1024)
 _LOG = ".log"
+_READ = "read"
 _PIECE = 4 * 1024 * 1024
 #: Members that wait to be read, for each fork: what is held in memory.
 _WAITING = 2
@@ -36,7 +39,7 @@ class Readers:
         """`size`: packed bytes of the input; `index`: its number."""
         self._index = index
         count = workers() if size >= LARGE_BYTES else 1
-        self._servants = Servants(_read, count) if count > 1 else None
+        self._servants = Servants({_READ: _read, SORT: sort_there}, count) if count > 1 else None
         self._bound = _WAITING * count
         self._waiting: list[tuple[int, Member, bytes, Future[Artifact | None]]] = []
         self._found: list[Artifact | None] = []
@@ -44,11 +47,13 @@ class Readers:
     def take(self, member: Member) -> None:
         """Read a member, now or soon: its stream is read to its end."""
         if self._servants is None or member.size not in HANDED_BYTES or _LOG in member.path:
-            self._found.append(read_artifact(member, self._index))
+            self._found.append(read_artifact(member, self._index, self._servants))
             return
         data = b"".join(iter(lambda: member.stream.read(_PIECE), b""))
         bare = (member.container, member.path, member.modified)
-        self._waiting.append((len(self._found), member, data, self._servants.submit(*bare, data, self._index)))
+        self._waiting.append(
+            (len(self._found), member, data, self._servants.submit(_READ, *bare, self._index, payload=data))
+        )
         self._found.append(None)
         if len(self._waiting) > self._bound:
             self._settle()
@@ -77,7 +82,7 @@ class Readers:
         self._found[at] = artifact
 
 
-def _read(container: tuple[str, ...], path: str, modified: int | None, data: bytes, index: int) -> Artifact | None:
+def _read(container: tuple[str, ...], path: str, modified: int | None, index: int, data: bytes) -> Artifact | None:
     """In a fork. None for what cannot be handed over: rows in a file of this process."""
     artifact = read_artifact(Member(container, path, cast("BinaryIO", io.BytesIO(data)), modified), index)
     if any(isinstance(batch, SpooledBatch) for batch in artifact.flows):

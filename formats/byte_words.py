@@ -92,8 +92,9 @@ def unlike(rows: Ints, wanted: Ints) -> Ints:
     # nearly always none: one answer for all is cheaper than one for each row
     if not other.any():
         return np.zeros(0, np.int64)
-    places = np.flatnonzero(other) // rows.shape[1]
-    return places[np.flatnonzero(np.diff(places, prepend=-1))]
+    places: Ints = np.flatnonzero(other) // rows.shape[1]
+    found: Ints = places[np.flatnonzero(np.diff(places, prepend=-1))]
+    return found
 
 
 def through_blank(rows: Ints) -> tuple[Ints, Ints]:

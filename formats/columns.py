@@ -64,6 +64,20 @@ class Words(Column):
         return [words[code] for code in array.tolist()]
 
 
+class Lexicon:
+    """The words of one column over many tables, in the order in which they were met."""
+
+    def __init__(self) -> None:
+        self.words: list[Any] = []
+        self._codes: dict[Any, int] = {}
+
+    def of(self, column: Words) -> Words:
+        """The same values, with codes of this lexicon; `words` is the same list for all columns."""
+        places = [self._codes.setdefault(word, len(self._codes)) for word in column.words]
+        self.words += list(self._codes)[len(self.words) :] if len(self._codes) > len(self.words) else []
+        return Words(np.array(places, np.int32)[column.array], self.words)
+
+
 class ZapTimes(Column):
     """Times as the encoder writes them, `2026-11-21T03:22:18.164Z`, kept as whole milliseconds in ns UTC."""
 

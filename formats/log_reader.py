@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from formats import log_stretch
-from formats.ahead import ahead
 from formats.base import EventBatch, Record, Said, Span
+from formats.columns import Lexicon
 from formats.flow_text import BATCH_ROWS, FLOW_LINE, message_row
 from formats.log_line import clean_entry
 from formats.log_maker import twice
-from formats.log_stretch import Dull, Sorter
+from formats.log_sorting import sorted_stretches
+from formats.log_stretch import KNOWN, Dull
 from formats.log_time import rotated_at, zap_texts
 from formats.log_tolerant import TolerantLog
 from formats.source import LINE_BYTES
@@ -53,8 +54,10 @@ class LogReader(TolerantLog):
         self.batches = batches
         self._wanted = frozenset(self.index)
         self._dull = Dull(self._wanted)
-        #: What the sorter's texts say; None for those that are no event.
-        self._texts: list[Said | None] = []
+        #: What texts say, by level and text; None for those that are no event.
+        self._said: dict[tuple[str, bytes], Said | None] = {}
+        self._lexicons = {name: Lexicon() for name in ("src", "dst", "protocol", "verdict", "direction", "tier")}
+        self._lexicons["dst"] = self._lexicons["src"]
         self._lines = 0
         self._size = 0
         self._last_line = 0
@@ -67,14 +70,16 @@ class LogReader(TolerantLog):
 
     def read(self, *, tolerant_only: bool = False) -> Iterator[Item]:
         """Records, batches and problems, in file order as far as batches allow, and the summary last."""
-        sorter = Sorter(self._wanted)
-        for data in ahead(_stretches(self.source)):
-            self.block = (data, self._size)
-            if tolerant_only:
+        if tolerant_only:
+            for data in _stretches(self.source):
+                self.block = (data, self._size)
                 self._one_by_one(data)
-            else:
-                self._take(sorter.sort(data))
-            yield from self._ready(BATCH_ROWS)
+                yield from self._ready(BATCH_ROWS)
+        else:
+            for data, stretch in sorted_stretches(_stretches(self.source), self._wanted, self.source.helpers):
+                self.block = (data, self._size)
+                self._take(stretch)
+                yield from self._ready(BATCH_ROWS)
         self.close()
         self.finish()
         yield from self._ready(1)
@@ -121,13 +126,16 @@ class LogReader(TolerantLog):
 
     def _take(self, stretch: Stretch) -> None:
         """A sorted stretch."""
-        texts, offset = self._texts, self._size
-        del texts[stretch.text_base :]
-        texts += [self._said(level, text) for level, text in stretch.fresh]
+        offset = self._size
+        if len(self._said) > KNOWN:
+            self._said.clear()
+        texts = [self._said_by(level, text) for level, text in stretch.texts]
         for level, count in stretch.levels.items():
             self.count(level, count)
         if len(stretch.flow_spans):
-            self.flows.extend(stretch.flows, stretch.flow_spans.moved(offset, self._lines + 1))
+            flows: dict[str, Any] = dict(stretch.flows)
+            flows |= {name: lexicon.of(flows[name]) for name, lexicon in self._lexicons.items()}
+            self.flows.extend(flows, stretch.flow_spans.moved(offset, self._lines + 1))
         spans, odd_spans = (
             stretch.spans.moved(offset, self._lines + 1),
             stretch.odd_spans.moved(offset, self._lines + 1),
@@ -147,8 +155,7 @@ class LogReader(TolerantLog):
 
     def _batch(self, stretch: Stretch, texts: list[Said | None], spans: LineSpans) -> None:
         """The lines of known texts, those that are events as one batch."""
-        used = np.flatnonzero(np.bincount(stretch.codes))
-        told = [code for code in used.tolist() if texts[code] is not None]
+        told = [code for code, said in enumerate(texts) if said is not None]
         rank = np.full(len(texts), -1, np.int32)
         rank[told] = np.arange(len(told), dtype=np.int32)
         codes = rank[stretch.codes]
@@ -183,8 +190,13 @@ class LogReader(TolerantLog):
             if what is not None:
                 self.event(ts, what, span)
 
-    def _said(self, level: str, text: bytes) -> Said | None:
+    def _said_by(self, level: str, text: bytes) -> Said | None:
         """What a line of this text is, whatever its time."""
+        if (level, text) not in self._said:
+            self._said[level, text] = self._read_text(level, text)
+        return self._said[level, text]
+
+    def _read_text(self, level: str, text: bytes) -> Said | None:
         entry = clean_entry(b'{"level":"%s","ts":"%s' % (level.encode(), text))
         matched = self.match(entry) if entry is not None else None
         if entry is None or matched is None:

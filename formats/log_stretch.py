@@ -1,5 +1,6 @@
 """A stretch of a log, sorted by what has to be done with each line: flow lines into columns, lines of a known text into
-codes, the rest line by line. What a stretch gives does not depend on the lines before it, apart from the codes.
+codes, the rest line by line. Nothing here depends on the lines before the stretch, so that stretches can be sorted
+side by side, in any process, with one result.
 
 A line as the encoder writes it is, apart from its time, one of few texts: each text is read once, every other line of
 it costs a look into a dictionary.
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from formats.columns import LineSpans, joined
+from formats.columns import LineSpans, Words, joined
 from formats.flow_text import FLOW_LINE
 from formats.log_line import clean_entry
 from formats.log_scan import LEVELS, PAD, QUIET, Scanner, word_key
@@ -53,9 +54,9 @@ class Edges(NamedTuple):
 class Stretch(NamedTuple):
     """A sorted stretch; places count from its own first byte and line (0).
 
-    levels: lines by level, of all but the odd ones. fresh: the texts met for the first time, as (level, the line behind
-    its time); text_base is the code of the first of them. codes, utc_ns and spans: the lines of known texts. odd and
-    odd_spans: the lines to be read one by one. loggers: names of loggers, of all lines that were looked at.
+    levels: lines by level, of all but the odd ones. texts: the known texts, as (level, the line behind its time);
+    codes, utc_ns and spans: their lines, codes being places in `texts`. odd and odd_spans: the lines to be read one by
+    one. loggers: names of loggers, of all lines that were looked at.
     """
 
     size: int
@@ -63,8 +64,7 @@ class Stretch(NamedTuple):
     levels: dict[str, int]
     flows: dict[str, Column]
     flow_spans: LineSpans
-    text_base: int
-    fresh: list[tuple[str, bytes]]
+    texts: list[tuple[str, bytes]]
     codes: Array
     utc_ns: Array
     spans: LineSpans
@@ -112,11 +112,11 @@ class Sorter:
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
         self._scanner = Scanner()
-        self._texts = 0
+        self._texts: list[tuple[str, bytes]] = []
 
     def sort(self, data: bytes) -> Stretch:
         """Sort whole lines; the last one may lack its line feed."""
-        if self._texts > KNOWN:
+        if len(self._texts) > KNOWN:
             self.__init__(self._wanted)  # type: ignore[misc]
         work = _Work(self._scanner, self._texts, Dull(self._wanted), data)
         view = memoryview(data)
@@ -129,19 +129,15 @@ class Sorter:
             block = view[start:behind] if behind <= len(data) else data[start:].ljust(behind - start, b"\0")
             lines += work.block(block, start, stop, lines)
             start = stop
-        out = work.stretch(lines)
-        self._texts += len(out.fresh)
-        return out
+        return work.stretch(lines)
 
 
 class _Work:
     """One stretch in the making."""
 
-    def __init__(self, scanner: Scanner, base: int, dull: Dull, data: bytes) -> None:
-        self._scanner, self._base, self._dull, self._data = scanner, base, dull, data
-        self._texts = scanner.texts
+    def __init__(self, scanner: Scanner, texts: list[tuple[str, bytes]], dull: Dull, data: bytes) -> None:
+        self._scanner, self._texts, self._dull, self._data = scanner, texts, dull, data
         self._levels: dict[str, int] = {}
-        self._fresh: list[tuple[str, bytes]] = []
         self._flows: list[dict[str, Column]] = []
         self._flow_spans: list[Array] = []
         self._codes: list[Array] = []
@@ -179,7 +175,7 @@ class _Work:
         for begin, end, number, letter, behind in zip(
             starts.tolist(), ends.tolist(), numbers.tolist(), lines.letters.tolist(), lines.behind.tolist(), strict=True
         ):
-            code = self._texts.get(chr(letter), self._data[start + behind : end]) if behind >= 0 else None
+            code = self._scanner.texts.get(chr(letter), self._data[start + behind : end]) if behind >= 0 else None
             if code is not None:
                 self._count(LEVELS[chr(letter)])
             else:
@@ -214,11 +210,11 @@ class _Work:
         return -1
 
     def _text(self, letter: str, level: str, text: bytes) -> int:
-        found = self._texts.get(letter, text)
+        found = self._scanner.texts.get(letter, text)
         if found is None:
-            found = self._base + len(self._fresh)
-            self._texts.add(letter, text, found)
-            self._fresh.append((level, text))
+            found = len(self._texts)
+            self._scanner.texts.add(letter, text, found)
+            self._texts.append((level, text))
         return found
 
     def _count(self, level: str, number: int = 1) -> None:
@@ -228,15 +224,15 @@ class _Work:
         """The whole."""
         names = self._flows[0] if self._flows else {}
         odd = np.array(self._odd_rows, np.int64).reshape(-1, 3)
+        texts, codes = used(self._texts, np.concatenate([np.empty(0, np.int32), *self._codes]))
         return Stretch(
             len(self._data),
             lines,
             self._levels,
-            {name: joined([part[name] for part in self._flows]) for name in names},
+            {name: _own(joined([part[name] for part in self._flows])) for name in names},
             LineSpans(np.concatenate([*self._flow_spans, np.empty(0, LineSpans.DTYPE)])),
-            self._base,
-            self._fresh,
-            np.concatenate([np.empty(0, np.int32), *self._codes]),
+            texts,
+            codes,
             np.concatenate([np.empty(0, np.int64), *self._utc]),
             LineSpans(np.concatenate([*self._spans, np.empty(0, LineSpans.DTYPE)])),
             self._odd,
@@ -244,6 +240,22 @@ class _Work:
             list(self._loggers),
             edges(self._data),
         )
+
+
+def used(words: list[Any], codes: Array) -> tuple[list[Any], Array]:
+    """Those of the words that occur, and the codes among them."""
+    found = np.flatnonzero(np.bincount(codes))
+    rank = np.zeros(len(words), np.min_scalar_type(len(found)))
+    rank[found] = np.arange(len(found))
+    return [words[code] for code in found.tolist()], rank[codes]
+
+
+def _own(column: Column) -> Column:
+    """A column with no other words than its own."""
+    if not isinstance(column, Words):
+        return column
+    words, codes = used(column.words, column.array)
+    return Words(codes, words)
 
 
 def loggers(raw: bytes) -> list[str]:

@@ -7,6 +7,21 @@ from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
+    from typing import Any, Protocol
+
+    class Helpers(Protocol):
+        """Processes that can share a reader's work."""
+
+        count: int
+
+        def submit(self, name: str, *arguments: Any, payload: bytes) -> Future[Any]:
+            """What the function of this name makes of the arguments and the payload, some time.
+
+            The future raises OSError, EOFError or UnpicklingError when the process has ended before.
+            """
+            ...
+
 
 #: What a sniffer may look at.
 HEAD_BYTES = 256 * 1024
@@ -24,8 +39,9 @@ class Oversized(Exception):
 class Source:
     """A readable member. `head` can be read at any time; then either data() or chunks() once."""
 
-    def __init__(self, path: str, stream: BinaryIO | bytes) -> None:
+    def __init__(self, path: str, stream: BinaryIO | bytes, helpers: Helpers | None = None) -> None:
         self.path = path
+        self.helpers = helpers
         self._stream: BinaryIO = io.BytesIO(stream) if isinstance(stream, bytes) else stream
         self._data: bytes | None = stream if isinstance(stream, bytes) else None
         self._head: bytes | None = None

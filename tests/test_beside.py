@@ -134,17 +134,66 @@ reading.LARGE_BYTES, reading.HANDED_BYTES, reading._LOG = 0, range(1 << 30), "no
 reading.workers = lambda: 3
 handed = []
 submit = reading.Servants.submit
-reading.Servants.submit = lambda self, *rest: handed.append(rest[1]) or submit(self, *rest)
+reading.Servants.submit = lambda self, *rest, payload: handed.append(rest[2]) or submit(self, *rest, payload=payload)
 shared = run([sys.argv[1]]).document
 assert len(handed) > 5, handed
 assert json.dumps(plain) == json.dumps(shared)
 """
 _FAILING = _HANDED.replace("handed = []", "here = __import__('os').getpid()\nread = reading.read_artifact\n"
-    "def fails(member, index):\n"
+    "def fails(member, index, *rest):\n"
     "    if __import__('os').getpid() != here and index == 0 and len(member.path) % 2:\n"
     "        __import__('os')._exit(3)\n"
     "    return read(member, index)\n"
     "reading.read_artifact = fails\nhanded = []")  # fmt: skip
+
+
+_SORTED = """
+import io, sys
+from forensics.servants import Servants
+from formats import log_reader, log_sorting, source
+from formats.agent_log import FORMAT
+from formats.base import EventBatch, FlowBatch
+
+log_reader.STRETCH_BYTES = log_reader.LINE_BYTES = 2000
+log_reader.EVENT_ROWS = 1
+
+def sort(log, words, payload):
+    if FAILS and b"10.0.3.7 " in payload:
+        __import__("os")._exit(3)
+    return log_sorting.sort_there(log, words, payload)
+
+def read(helpers):
+    rows = []
+    with open(sys.argv[1], "rb") as stream:
+        for item in FORMAT.read(source.Source("network-policy-agent.log", stream, helpers)):
+            if isinstance(item, FlowBatch):
+                columns = [list(item.columns[name]) for name in sorted(item.columns)]
+                rows += [repr(row) for row in zip(item.spans.whole().tolist(), *columns)]
+            elif isinstance(item, EventBatch):
+                rows += [repr(item.record(row)) for row in range(len(item.codes))]
+            else:
+                rows.append(repr(item))
+    return rows
+
+helpers = Servants({log_sorting.SORT: sort}, 2)
+asked = []
+submit = helpers.submit
+helpers.submit = lambda *rest, payload: asked.append(1) or submit(*rest, payload=payload)
+first, second, alone = read(helpers), read(helpers), read(None)
+helpers.close()
+assert len(asked) > 20 and len(alone) > 500, (len(asked), len(alone))
+assert first == second == alone
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("fails", [False, True])
+def test_stretches_sorted_by_forks_give_the_same_items(fails: bool, tmp_path: Path) -> None:
+    told = '{{"level":"info","ts":"2026-11-21T03:00:01.{:03d}Z","caller":"a.go:1","msg":"Updating Map with IP Key: {}/32"}}\n'
+    rows = [line(at, f"10.0.{at % 7}.{at % 11}") + told.format(at, f"10.1.0.{at % 5}") + "torn\n" for at in range(300)]
+    (tmp_path / "a.log").write_text("".join(rows))
+
+    subprocess.run([sys.executable, "-c", f"FAILS = {fails}\n{_SORTED}", tmp_path / "a.log"], check=True, timeout=120)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
