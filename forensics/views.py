@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from forensics.podstate import fits
+from forensics.same_rules import same_rules
 from formats.address import cidr_of_key
 from formats.layouts import PROTOCOL_NAMES
 from formats.mapview import slots_of, tier_of
@@ -50,6 +51,8 @@ def _rank(view: MapView) -> tuple[bool, bool, bool, int, tuple[str, ...], int]:
 
 def _difference(best: MapView, other: MapView) -> str | None:
     if any("wrong-stride" in note for note in other.dump.notes):
+        return None
+    if same_rules(best.dump, other.dump):
         return None
     mine, theirs = _content(best), _content(other)
     both_whole = best.dump.complete and not best.dump.hidden and other.dump.complete and not other.dump.hidden
