@@ -16,6 +16,7 @@ from forensics.identify import Identity
 from forensics.servants import Servants
 from formats import FORMATS
 from formats.log_sorting import SORT, sort_there
+from formats.nacli_ahead import RUNS, runs_there
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -39,7 +40,7 @@ class Readers:
         """`size`: packed bytes of the input; `index`: its number."""
         self._index = index
         count = workers() if size >= LARGE_BYTES else 1
-        self._servants = Servants({_READ: _read, SORT: sort_there}, count) if count > 1 else None
+        self._servants = Servants({_READ: _read, SORT: sort_there, RUNS: runs_there}, count) if count > 1 else None
         self._bound = _WAITING * count
         self._waiting: list[tuple[int, Member, bytes, Future[Artifact | None]]] = []
         self._found: list[Artifact | None] = []

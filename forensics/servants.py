@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 #: Bytes that go through shared memory; more of them go through the pipe.
-SHARED_BYTES = 6 * 1024 * 1024
+SHARED_BYTES = 9 * 1024 * 1024
 
 
 class _Servant(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from formats import nacli_ahead
 from formats.base import NO, Format, Score
 from formats.nacli_names import of_path
 from formats.nacli_reader import Reader
@@ -97,8 +98,8 @@ def sniff(head: bytes, path: str) -> Score:
 def read(source: Source) -> Iterator[Item]:
     """One MapDump for each section, its problems after it; error lines and destroyed sections as `cli_error`."""
     reader = Reader(source.path)
-    for offset, block in source.line_chunks():
-        yield from reader.feed(offset, block)
+    for offset, block, runs in nacli_ahead.blocks(source):
+        yield from reader.feed(offset, block, runs)
     yield from reader.finish()
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from formats.base import Item
+    from formats.nacli_ahead import Runs
 
 
 #: A conntrack line wrapped by a narrow terminal has at most so many pieces.
@@ -43,9 +44,14 @@ class Reader(Sections):
         self._held: list[Line] = []
         self._number = 1
         self._slow_until = 0
+        self._runs: Runs = {}
 
-    def feed(self, offset: int, block: bytes) -> Iterator[Item]:
-        """The items that a block of lines completes; the last line of the last block may have no end."""
+    def feed(self, offset: int, block: bytes, runs: Runs) -> Iterator[Item]:
+        """The items that a block of lines completes; the last line of the last block may have no end.
+
+        runs: those that are known by now, by their places in the block.
+        """
+        self._runs = runs
         at = 0
         size = len(block)
         while at < size:
@@ -78,7 +84,7 @@ class Reader(Sections):
         section = self._section
         if offset + at < self._slow_until or (section is not None and section.crash is not None):
             return 0
-        run = nacli_bulk.read_run(block, at) or nacli_conntrack.read_run(block, at)
+        run = self._runs.pop(at, None) or nacli_bulk.read_run(block, at) or nacli_conntrack.read_run(block, at)
         if run is None:
             return 0
         if isinstance(run, int):

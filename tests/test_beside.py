@@ -196,6 +196,60 @@ def test_stretches_sorted_by_forks_give_the_same_items(fails: bool, tmp_path: Pa
     subprocess.run([sys.executable, "-c", f"FAILS = {fails}\n{_SORTED}", tmp_path / "a.log"], check=True, timeout=120)
 
 
+_RUNS = """
+import sys
+from forensics.servants import Servants
+from formats import nacli_ahead, source
+from formats.mapview import records_of
+from formats.nacli_maps import FORMAT
+
+source.CHUNK_BYTES = source.HEAD_BYTES = 4000
+found = []
+
+def runs(payload):
+    if FAILS and b"10.0.0.9/32" in payload:
+        __import__("os")._exit(3)
+    return nacli_ahead.runs_there(payload)
+
+def read(helpers):
+    with open(sys.argv[1], "rb") as stream:
+        items = list(FORMAT.read(source.Source("ebpf-maps-data.txt", stream, helpers)))
+    return [repr(list(records_of(item)) if hasattr(item, "keys") else item) for item in items]
+
+helpers = Servants({nacli_ahead.RUNS: runs}, 2)
+settled = nacli_ahead._settled
+def counted(*rest):
+    offset, block, known = settled(*rest)
+    found.append(len(known))
+    return offset, block, known
+
+nacli_ahead._settled = counted
+helped, alone = read(helpers), read(None)
+helpers.close()
+assert sum(found) > 10
+assert len(alone) > 5
+assert helped == alone
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("fails", [False, True])
+def test_runs_found_by_forks_give_the_same_items(fails: bool, tmp_path: Path) -> None:
+    slot = "-------------------\nEntry 0:\nProtocol  - TCP\nStartPort - {}\nEndPort   - 0\n-------------------\n"
+    entry = "Key: 10.0.{}.{}/32\n" + slot + "*" * 31 + "\n"
+    sections = [
+        f"*** EBPF Maps Data for Map ID {number} ***\n"
+        + "".join(entry.format(number, at, at + 1) if at % 17 else "Key: torn\n" for at in range(60))
+        + "Done reading all entries\n"
+        for number in range(12)
+    ]
+    (tmp_path / "ebpf-maps-data.txt").write_text("".join(sections))
+
+    subprocess.run(
+        [sys.executable, "-c", f"FAILS = {fails}\n{_RUNS}", tmp_path / "ebpf-maps-data.txt"], check=True, timeout=120
+    )
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("program", [_HANDED, _FAILING], ids=["handed over", "forks end early"])
 @pytest.mark.parametrize("case", ["incident", "planted-entries"])

@@ -644,7 +644,7 @@ def test_blocks_may_end_at_any_line(data) -> None:
     got, offset = [], 0
     for first, last in zip([0, *cuts], [*cuts, len(pieces)], strict=True):
         block = b"".join(pieces[first:last])
-        got += reader.feed(offset, block)
+        got += reader.feed(offset, block, {})
         offset += len(block)
     got += reader.finish()
 
