@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="on tmpfs, with room for twice the input")
     parser.add_argument("--duckdb-python", default=sys.executable, help="an interpreter that has duckdb")
-    parser.add_argument("--growth", action="store_true", help="also time and memory at four sizes")
+    parser.add_argument("--growth", action="store_true", help="also time and memory at four sizes and by cores")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is not kept")
     asked = parser.parse_args()
     _say(f"{machine()}\nscale {asked.scale:g}, {asked.pairs} pairs\n")
@@ -62,6 +62,8 @@ def main() -> int:
             _say("\n".join(map(_line, big.growth(told))))
             _say("\n" + _line(["log", "wall", "most memory"]) + "\n" + _line(["---"] * 3))
             _say("\n".join(map(_line, big.memory(told))))
+            _say("\n" + _line(["cores", "wall", "processor", "most memory", "same report"]) + "\n" + _line(["---"] * 5))
+            _say("\n".join(map(_line, big.cores(told))))
     return 1 if asked.check and not kept else 0
 
 

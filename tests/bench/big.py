@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tests.bench.__main__ import Asked
 
 SIZES = (0.125, 0.25, 0.5, 1.0)
+CORES = (1, 2, 4)
 
 
 def rows(asked: Asked) -> list[Row]:
@@ -58,6 +60,27 @@ def growth(asked: Asked) -> list[list[str]]:
     return table
 
 
+def cores(asked: Asked) -> list[list[str]]:
+    """The big bundle by one core, two, and so on: seconds, memory, and whether the report is the same."""
+    folder = asked.folder / "shared"
+    generate(folder, Big(entries=_scaled(2_000, asked.scale), log_bytes=_scaled(1 << 30, asked.scale)))
+    shutil.rmtree(folder / "bundle")
+    table, first = [], b""
+    for count in (count for count in CORES if count <= len(os.sched_getaffinity(0))):
+        runs = sorted(
+            (analyze(asked, folder / NAME, cores=count) for _ in range(max(1, asked.pairs - 2))),
+            key=lambda one: one.wall,
+        )
+        mine = runs[len(runs) // 2]
+        most = analyze(asked, folder / NAME, watched=True, cores=count).peak
+        report = (folder / "report.json").read_bytes()
+        first = first or report
+        same = "yes" if report == first else "NO"
+        table.append([str(count), f"{mine.wall:.2f} s", f"{mine.cpu:.2f} s", f"{most:,.0f} MB", same])
+    shutil.rmtree(folder)
+    return table
+
+
 def memory(asked: Asked) -> list[list[str]]:
     """Memory at four lengths of the log, the maps being the same."""
     table = []
@@ -70,10 +93,10 @@ def memory(asked: Asked) -> list[list[str]]:
     return table
 
 
-def analyze(asked: Asked, archive: Path, *, watched: bool = False) -> Run:
+def analyze(asked: Asked, archive: Path, *, watched: bool = False, cores: int | None = None) -> Run:
     """One run of the command; the report goes beside the archive."""
     report = archive.parent / "report.json"
-    return run([asked.command, "analyze", archive, "--format", "json", "-o", report], watched=watched)
+    return run([asked.command, "analyze", archive, "--format", "json", "-o", report], watched=watched, cores=cores)
 
 
 def _same(report: Path, whole: int, truth: dict[str, Any]) -> bool:

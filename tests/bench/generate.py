@@ -1,9 +1,10 @@
 """A big node, generated: map dumps of many pods as bpftool hex, the agent's log, the pods, the policies, as one tar.gz.
 
-    python -m tests.bench.generate OUT [--scale 1.0] [--pods 60] [--entries 2000] [--log-bytes 1073741824]
+    python -m tests.bench.generate OUT [--scale 1.0] [--pods 60] [--entries 2000] [--log-bytes 1073741824] [--below bundle]
 
 `--scale` multiplies entries and log bytes. OUT gets bundle/ (the tree), the tarball of it, and truth.json (what was
-written: entries, lines of each kind, the keys that were planted in a map of the wrong tier). Same arguments, same bytes.
+written: entries, lines of each kind, the keys that were planted in a map of the wrong tier). In the tarball the tree lies
+below a folder. Same arguments, same bytes.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Big:
     entries: int = 2_000
     log_bytes: int = 1 << 30
     seed: int = 1
+    #: Folder of the archive that the collector's root lies in; empty for none.
+    below: str = "bundle"
     truth: dict[str, Any] = field(default_factory=dict)
 
 
@@ -157,7 +160,7 @@ def generate(out: Path, big: Big) -> dict[str, Any]:
     if big.log_bytes:
         with writer.open("var_log/aws-routed-eni/network-policy-agent.log") as file:
             truth["log"] = write_log(file, dice, big.log_bytes, pods)
-    pack(out / "bundle", out / NAME)
+    pack(out / "bundle", out / NAME, big.below)
     (out / "truth.json").write_text(json.dumps(truth, indent=1))
     return truth
 
@@ -289,8 +292,8 @@ def write_log(file: Any, dice: random.Random, size: int, pods: list[dict[str, st
     return counts
 
 
-def pack(tree: Path, target: Path) -> None:
-    """The tree as the collector packs it, with times that do not change."""
+def pack(tree: Path, target: Path, below: str) -> None:
+    """The tree as the collector packs it, below a folder, with times that do not change."""
 
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
         info.mtime, info.uid, info.gid, info.uname, info.gname = START, 0, 0, "root", "root"
@@ -300,7 +303,7 @@ def pack(tree: Path, target: Path) -> None:
 
     with igzip.open(target, "wb", compresslevel=2) as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
         for path in sorted(tree.rglob("*")):
-            archive.add(path, f"./{path.relative_to(tree)}", recursive=False, filter=plain)
+            archive.add(path, f"./{Path(below) / path.relative_to(tree)}", recursive=False, filter=plain)
 
 
 def main() -> int:
@@ -311,9 +314,10 @@ def main() -> int:
     parser.add_argument("--entries", type=int, default=2_000)
     parser.add_argument("--log-bytes", type=int, default=1 << 30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--below", default=Big.below)
     asked = parser.parse_args()
     entries, log_bytes = max(1, int(asked.entries * asked.scale)), int(asked.log_bytes * asked.scale)
-    truth = generate(asked.out, Big(asked.pods, entries, log_bytes, asked.seed))
+    truth = generate(asked.out, Big(asked.pods, entries, log_bytes, asked.seed, asked.below))
     sys.stdout.write(json.dumps({**truth, "planted": len(truth["planted"])}, indent=1) + "\n")
     return 0
 

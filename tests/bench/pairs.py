@@ -75,15 +75,24 @@ class Row:
         return [self.work, self.yardstick, *shown, told, bar, verdict]
 
 
-def run(command: Sequence[str | Path], cwd: Path | None = None, *, watched: bool = False) -> Run:
+def run(
+    command: Sequence[str | Path], cwd: Path | None = None, *, watched: bool = False, cores: int | None = None
+) -> Run:
     """Start a program and wait for it. Raises RuntimeError when it fails.
 
-    `watched`: look at its memory all the time, which slows it down: such a run's seconds are not its own.
+    `watched`: look at its memory all the time, which slows it down: such a run's seconds are not its own. `cores`: how
+    many of the cores it may use.
     """
+    usable = sorted(os.sched_getaffinity(0))[:cores]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=_environment()
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=_environment(),
+        preexec_fn=(lambda: os.sched_setaffinity(0, usable)) if cores else None,
     )
     watch = _Watch(process.pid) if watched else None
     out, errors = process.communicate()
