@@ -7,6 +7,7 @@ import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from forensics.allocator import keep_freed_memory
 from forensics.archive import Member
 from forensics.artifact import Artifact, read_artifact
 from forensics.beside import workers
@@ -40,6 +41,8 @@ class Readers:
         """`size`: packed bytes of the input; `index`: its number."""
         self._index = index
         count = workers() if size >= LARGE_BYTES else 1
+        if size >= LARGE_BYTES:
+            keep_freed_memory()
         self._servants = Servants({_READ: _read, SORT: sort_there, RUNS: runs_there}, count) if count > 1 else None
         self._bound = _WAITING * count
         self._waiting: list[tuple[int, Member, bytes, Future[Artifact | None]]] = []

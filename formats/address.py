@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import struct
 from functools import lru_cache
 
 _HOST = struct.pack("<I", 32)
-#: Dotted octets without leading zeros or signs.
-_QUAD = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
+#: Octets as text: without leading zeros, signs or blanks.
+_OCTETS = {str(number): number for number in range(256)}
 
 
 def cidr_of_key(key: bytes) -> str | None:
@@ -42,10 +41,10 @@ def canonical(text: str) -> str | None:
 @lru_cache(maxsize=200_000)
 def key_of_cidr(text: str) -> bytes:
     """The LPM key of a CIDR: u32 prefix length and the masked address. Raises ValueError when it is no CIDR."""
-    if text.endswith("/32") and _QUAD.fullmatch(text, 0, len(text) - 3):
-        octets = [int(part) for part in text[:-3].split(".")]
-        if max(octets) <= 0xFF:
-            return _HOST + bytes(octets)
+    if text.endswith("/32"):
+        octets = [_OCTETS.get(part) for part in text[:-3].split(".")]
+        if len(octets) == 4 and None not in octets:
+            return _HOST + bytes(octets)  # type: ignore[arg-type]
     network = ipaddress.ip_network(text.strip(), strict=False)
     return struct.pack("<I", network.prefixlen) + network.network_address.packed
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-#: Bytes looked at together: about what a core's caches hold with the arrays made from it.
-BLOCK_BYTES = 1024 * 1024
+#: Bytes looked at together: a call for each array operation must be worth it, and caches should hold its arrays.
+BLOCK_BYTES = 2 * 1024 * 1024
 #: Texts remembered; past these the reader begins anew.
 KNOWN = 200_000
 _DULL = 2000  # first words remembered; the agent has some hundred

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,10 +91,11 @@ def zap_times(words: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.nda
     minute_a, minute_b, rest = words[:, 0], words[:, 1], words[:, 2]
     fresh = np.ones(len(words), bool)
     fresh[1:] = (minute_a[1:] != minute_a[:-1]) | (minute_b[1:] != minute_b[:-1])
-    begins = np.flatnonzero(fresh)
-    bases = [_minute_ns(int(a), int(b)) for a, b in zip(minute_a[begins], minute_b[begins], strict=True)]
-    sizes = np.diff(begins, append=len(words))
-    base = np.repeat(np.array([-1 if number is None else number for number in bases], np.int64), sizes)
+    bounds = [*np.flatnonzero(fresh).tolist(), len(words)]
+    base = np.empty(len(words), np.int64)
+    for begin, end in pairwise(bounds):
+        found = _minute_ns(int(minute_a[begin]), int(minute_b[begin]))
+        base[begin:end] = -1 if found is None else found
     digit = (rest ^ _REST_ZERO) & ~_REST_MARK
     good = (base >= 0) & ((rest & _REST_MARK) == _REST_ZERO & _REST_MARK)
     good &= ((digit | (digit + _REST_SIX)) & _REST_HIGH) == 0

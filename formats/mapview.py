@@ -45,9 +45,11 @@ def tier_of(dump: MapDump) -> str | None:
 
 def row_bytes(table: np.ndarray[Any, Any]) -> list[bytes]:
     """The bytes of each row of a table [n, w]."""
-    count, size = table.shape[0], table.shape[1] * table.itemsize
-    packed = table.tobytes()
-    return [packed[at : at + size] for at in range(0, size * count, size)] if size else [b""] * count
+    size = table.shape[1] * table.itemsize
+    if not size:
+        return [b""] * table.shape[0]
+    rows: list[bytes] = np.ascontiguousarray(table).view(f"V{size}")[:, 0].tolist()
+    return rows
 
 
 def slots_at_stride(values: np.ndarray[Any, Any], stride: int) -> np.ndarray[Any, Any]:
