@@ -71,11 +71,17 @@ class Lexicon:
         self.words: list[Any] = []
         self._codes: dict[Any, int] = {}
 
+    def places(self, words: list[Any]) -> Array:
+        """The code of each word (int32[n])."""
+        codes = self._codes
+        places = [codes.setdefault(word, len(codes)) for word in words]
+        if len(codes) > len(self.words):
+            self.words += list(codes)[len(self.words) :]
+        return np.array(places, np.int32)
+
     def of(self, column: Words) -> Words:
         """The same values, with codes of this lexicon; `words` is the same list for all columns."""
-        places = [self._codes.setdefault(word, len(self._codes)) for word in column.words]
-        self.words += list(self._codes)[len(self.words) :] if len(self._codes) > len(self.words) else []
-        return Words(np.array(places, np.int32)[column.array], self.words)
+        return Words(self.places(column.words)[column.array], self.words)
 
 
 class ZapTimes(Column):

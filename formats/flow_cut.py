@@ -64,7 +64,7 @@ class FlowCutter:
     REACH = 32 + ZAP_BYTES + HEAD_BYTES + 2 * 8 * WIDE + 64 + TAIL_BYTES
 
     def __init__(self) -> None:
-        self._addresses = Addresses()
+        self.addresses = Addresses()
         self._heads: dict[tuple[bytes, bytes], _Head] = {}
         self._tails, self._cuts = KnownBytes(_TAIL_WORDS, self._tail), Cuts(_TAIL_WORDS)
         self._values: list[tuple[Any, ...]] = [(None, None, None, None)]
@@ -140,7 +140,7 @@ class FlowCutter:
         good &= fine & (size > 0) & (size <= TAIL_BYTES)
         if not good.all():
             size, sport_size, dport_size = (np.where(good, each, 1) for each in (size, sport_size, dport_size))
-        ends_ = self._addresses.of(np.concatenate([src, dst]))
+        ends_ = self.addresses.of(np.concatenate([src, dst]))
         tails = self._tails.codes(self._cuts.of(text, at, size))
         ports = numbers(np.concatenate([sport, dport]), np.concatenate([sport_size, dport_size]))
         count = len(when)
@@ -164,9 +164,9 @@ class FlowCutter:
         return {
             "ts": ZapTimes(whole["utc_ns"]),
             "utc_ns": Column(whole["utc_ns"]),
-            "src": Words(whole["src"], self._addresses.words),
+            "src": Words(whole["src"], self.addresses.words),
             "sport": Column(whole["sport"]),
-            "dst": Words(whole["dst"], self._addresses.words),
+            "dst": Words(whole["dst"], self.addresses.words),
             "dport": Column(whole["dport"]),
             **dict(zip(("protocol", "verdict", "direction", "tier"), values, strict=True)),
         }

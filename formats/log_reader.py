@@ -3,13 +3,14 @@ same items as reading every line by itself."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from formats import log_stretch
 from formats.base import EventBatch, Record, Said, Span
-from formats.columns import Lexicon
+from formats.columns import Lexicon, Words
 from formats.flow_text import BATCH_ROWS, FLOW_LINE, message_row
 from formats.log_line import clean_entry
 from formats.log_maker import twice
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from formats.base import Item
     from formats.columns import LineSpans
     from formats.log_events import Event
-    from formats.log_stretch import Stretch
+    from formats.log_stretch import SorterName, Stretch
     from formats.source import Source
 
 Array = np.ndarray[Any, Any]
@@ -34,6 +35,17 @@ STRETCH_BYTES = 4 * 1024 * 1024
 #: Events of a stretch from which on they are given out as a batch.
 EVENT_ROWS = 256
 _LOGGERS = 40  # enough for all names there are
+
+
+@dataclass
+class _Tables:
+    """What is known of a sorter's codes: where its addresses are among those of the log (the first is none), and what
+    its texts say, None for those that are no event.
+    """
+
+    sorter: SorterName
+    places: Array
+    texts: list[Said | None]
 
 
 class LogReader(TolerantLog):
@@ -56,8 +68,9 @@ class LogReader(TolerantLog):
         self._dull = Dull(self._wanted)
         #: What texts say, by level and text; None for those that are no event.
         self._said: dict[tuple[str, bytes], Said | None] = {}
-        self._lexicons = {name: Lexicon() for name in ("src", "dst", "protocol", "verdict", "direction", "tier")}
-        self._lexicons["dst"] = self._lexicons["src"]
+        self._lexicons = {name: Lexicon() for name in ("protocol", "verdict", "direction", "tier")}
+        self._addresses = Lexicon()
+        self._tables: dict[int, _Tables] = {}
         self._lines = 0
         self._size = 0
         self._last_line = 0
@@ -129,12 +142,19 @@ class LogReader(TolerantLog):
         offset = self._size
         if len(self._said) > KNOWN:
             self._said.clear()
-        texts = [self._said_by(level, text) for level, text in stretch.texts]
+        tables = self._tables.get(stretch.sorter.process)
+        if tables is None or tables.sorter != stretch.sorter:
+            tables = self._tables[stretch.sorter.process] = _Tables(stretch.sorter, self._addresses.places([""]), [])
+        texts = tables.texts
+        texts += [self._said_by(level, text) for level, text in stretch.texts]
+        if stretch.addresses:
+            tables.places = np.concatenate([tables.places, self._addresses.places(stretch.addresses)])
         for level, count in stretch.levels.items():
             self.count(level, count)
         if len(stretch.flow_spans):
             flows: dict[str, Any] = dict(stretch.flows)
             flows |= {name: lexicon.of(flows[name]) for name, lexicon in self._lexicons.items()}
+            flows |= {name: Words(tables.places[flows[name].array], self._addresses.words) for name in ("src", "dst")}
             self.flows.extend(flows, stretch.flow_spans.moved(offset, self._lines + 1))
         spans, odd_spans = (
             stretch.spans.moved(offset, self._lines + 1),
@@ -155,7 +175,8 @@ class LogReader(TolerantLog):
 
     def _batch(self, stretch: Stretch, texts: list[Said | None], spans: LineSpans) -> None:
         """The lines of known texts, those that are events as one batch."""
-        told = [code for code, said in enumerate(texts) if said is not None]
+        used = np.flatnonzero(np.bincount(stretch.codes))
+        told = [code for code in used.tolist() if texts[code] is not None]
         rank = np.full(len(texts), -1, np.int32)
         rank[told] = np.arange(len(told), dtype=np.int32)
         codes = rank[stretch.codes]

@@ -129,6 +129,8 @@ class Scanner:
     def __init__(self) -> None:
         self._cutter = FlowCutter()
         self.texts = Texts()
+        #: The addresses of flow lines, by their codes.
+        self.addresses = self._cutter.addresses.words
 
     def scan(self, buffer: Buffer, size: int, dull: set[int]) -> Block:
         """Classify the lines in buffer[:size], which begins at a line start; the last may lack its end.

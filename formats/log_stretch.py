@@ -1,6 +1,6 @@
 """A stretch of a log, sorted by what has to be done with each line: flow lines into columns, lines of a known text into
-codes, the rest line by line. Nothing here depends on the lines before the stretch, so that stretches can be sorted
-side by side, in any process, with one result.
+codes, the rest line by line. Apart from the codes nothing here depends on the lines before the stretch, so that
+stretches can be sorted side by side, in any process, with one result.
 
 A line as the encoder writes it is, apart from its time, one of few texts: each text is read once, every other line of
 it costs a look into a dictionary.
@@ -8,6 +8,8 @@ it costs a look into a dictionary.
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,6 +42,7 @@ _LOGGER = re.compile(rb'"logger":\s*"([^"\\]{1,80})"')
 _V104 = re.compile(
     rb'",\s*"logger":\s*"(?:setup|controllers\.|ebpf-client|cp-util|rpc-handler|grpcLogger)|"msg":"version"'
 )
+_NUMBERS = itertools.count()
 _QUIET_LEVELS = {LEVELS[letter] for letter in QUIET}
 
 
@@ -51,19 +54,29 @@ class Edges(NamedTuple):
     encoder: str | None
 
 
+class SorterName(NamedTuple):
+    """A sorter and its tables: its process, and a number that no other one there has."""
+
+    process: int
+    number: int
+
+
 class Stretch(NamedTuple):
     """A sorted stretch; places count from its own first byte and line (0).
 
-    levels: lines by level, of all but the odd ones. texts: the known texts, as (level, the line behind its time);
-    codes, utc_ns and spans: their lines, codes being places in `texts`. odd and odd_spans: the lines to be read one by
+    levels: lines by level, of all but the odd ones. addresses: what the sorter met for the first time; `src` and `dst`
+    of flows are Words without words, with codes of all that it met. texts: the same of texts, as (level, the line
+    behind its time). codes, utc_ns and spans: the lines of known texts. odd and odd_spans: the lines to be read one by
     one. loggers: names of loggers, of all lines that were looked at.
     """
 
+    sorter: SorterName
     size: int
     lines: int
     levels: dict[str, int]
     flows: dict[str, Column]
     flow_spans: LineSpans
+    addresses: list[str]
     texts: list[tuple[str, bytes]]
     codes: Array
     utc_ns: Array
@@ -113,12 +126,15 @@ class Sorter:
         self._wanted = wanted
         self._scanner = Scanner()
         self._texts: list[tuple[str, bytes]] = []
+        self._name = SorterName(os.getpid(), next(_NUMBERS))
 
     def sort(self, data: bytes) -> Stretch:
         """Sort whole lines; the last one may lack its line feed."""
         if len(self._texts) > KNOWN:
             self.__init__(self._wanted)  # type: ignore[misc]
         work = _Work(self._scanner, self._texts, Dull(self._wanted), data)
+        addresses, texts = self._scanner.addresses, self._texts
+        known = len(addresses), len(texts)
         view = memoryview(data)
         start, lines = 0, 0
         while start < len(data):
@@ -129,7 +145,7 @@ class Sorter:
             block = view[start:behind] if behind <= len(data) else data[start:].ljust(behind - start, b"\0")
             lines += work.block(block, start, stop, lines)
             start = stop
-        return work.stretch(lines)
+        return work.stretch(self._name, lines, addresses[known[0] :], texts[known[1] :])
 
 
 class _Work:
@@ -220,19 +236,20 @@ class _Work:
     def _count(self, level: str, number: int = 1) -> None:
         self._levels[level] = self._levels.get(level, 0) + number
 
-    def stretch(self, lines: int) -> Stretch:
+    def stretch(self, sorter: SorterName, lines: int, addresses: list[str], texts: list[tuple[str, bytes]]) -> Stretch:
         """The whole."""
         names = self._flows[0] if self._flows else {}
         odd = np.array(self._odd_rows, np.int64).reshape(-1, 3)
-        texts, codes = used(self._texts, np.concatenate([np.empty(0, np.int32), *self._codes]))
         return Stretch(
+            sorter,
             len(self._data),
             lines,
             self._levels,
-            {name: _own(joined([part[name] for part in self._flows])) for name in names},
+            {name: _own(name, joined([part[name] for part in self._flows])) for name in names},
             LineSpans(np.concatenate([*self._flow_spans, np.empty(0, LineSpans.DTYPE)])),
+            addresses,
             texts,
-            codes,
+            np.concatenate([np.empty(0, np.int32), *self._codes]),
             np.concatenate([np.empty(0, np.int64), *self._utc]),
             LineSpans(np.concatenate([*self._spans, np.empty(0, LineSpans.DTYPE)])),
             self._odd,
@@ -242,20 +259,16 @@ class _Work:
         )
 
 
-def used(words: list[Any], codes: Array) -> tuple[list[Any], Array]:
-    """Those of the words that occur, and the codes among them."""
-    found = np.flatnonzero(np.bincount(codes))
-    rank = np.zeros(len(words), np.min_scalar_type(len(found)))
-    rank[found] = np.arange(len(found))
-    return [words[code] for code in found.tolist()], rank[codes]
-
-
-def _own(column: Column) -> Column:
-    """A column with no other words than its own."""
+def _own(name: str, column: Column) -> Column:
+    """A column without the words of the addresses' table, and with no others than its own."""
     if not isinstance(column, Words):
         return column
-    words, codes = used(column.words, column.array)
-    return Words(codes, words)
+    if name in ("src", "dst"):
+        return Words(column.array, [])
+    found = np.flatnonzero(np.bincount(column.array))
+    rank = np.zeros(len(column.words), np.uint8 if len(found) <= 256 else np.uint16)
+    rank[found] = np.arange(len(found))
+    return Words(rank[column.array], [column.words[code] for code in found.tolist()])
 
 
 def loggers(raw: bytes) -> list[str]:
