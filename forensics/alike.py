@@ -34,14 +34,15 @@ def alike(
         return True
     intent = context.intent
     # an entry that two rows spell, or whose value or place is not known, is left to the exact comparison
-    if strays or len(present) != len(state.entries) or not all(map(_plain, present.values())):
+    each_once = {id(slots): slots for slots in present.values()}
+    if strays or len(present) != state.count or not all(map(_plain, each_once.values())):
         return False
     if generation_of(intent.version).generation.slots_examined[intent.family] < SLOTS:
         return False
     if not tier_known(context, tier).yes:
         return all("/" in cidr for cidr in present)
     lacking = ideal.entries.keys() - present.keys()
-    if any(ideal.entries[cidr].kind != "node" for cidr in lacking):
+    if lacking - {ideal.entries.node}:
         return False
     return state.whole and (not lacking or own_entry(context) is None)
 

@@ -172,7 +172,7 @@ class Captured:
         if intent.known.yes and (intent.selected or node.enforcing_mode is not None):
             return intent.pod_state()
         state = self.context.dumped(f"{self.direction}_map")
-        if state is not None and state.entries and at_least(self.version, "v1.3.0"):
+        if state is not None and state.count and at_least(self.version, "v1.3.0"):
             return {0: 0, 1: 1}
         return None
 

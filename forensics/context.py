@@ -41,6 +41,11 @@ class Context:
         self._judgements: dict[str, Judgement] = {}
         self._comparisons: dict[Direction, Comparison | NotComparable] = {}
 
+    def forget(self) -> None:
+        """Let go of what was computed: it refers back to this context and would stay until cycles are looked for."""
+        for made in (self._key_diffs, self._judgements, self._comparisons):
+            made.clear()
+
     @cached_property
     def intent(self) -> Intent:
         """What the policies ask."""

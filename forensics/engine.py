@@ -80,10 +80,18 @@ def _pods(case: Case, node: Node, identifiers: list[str]) -> list[_Pod]:
     neighbours = Neighbours(node)
 
     def one(identifier: str) -> _Pod:
-        found = _pod(Context(case, node, node.pods[identifier], neighbours))
-        if large:
+        context = Context(case, node, node.pods[identifier], neighbours)
+        if not large:
+            return _pod(context)
+        looks = gc.isenabled()
+        gc.disable()  # a look for cycles among the very many objects of one pod finds none and costs more than the pod
+        try:
+            return _pod(context)
+        finally:
+            context.forget()
+            if looks:
+                gc.enable()
             gc.collect(1)  # the tables of this pod hang in cycles, and few objects are enough for megabytes of them
-        return found
 
     entries = sum(state.count for pod in node.pods.values() for state in pod.maps.values())
     lines = sum(len(batch) for artifact in node.group.own for batch in artifact.flows)

@@ -103,7 +103,7 @@ def entry_differences(
     """
     differ = _Tier(tier, actual, ideal, node)
     out: list[EntryDifference] = []
-    for cidr in sorted({*actual.entries, *ideal.entries, *present}, key=_wide_first):
+    for cidr in sorted(_in_question(actual, ideal, present), key=_wide_first):
         if cidr not in present:
             found = differ.absent(cidr) if whole else None
         else:
@@ -114,6 +114,22 @@ def entry_differences(
             if found.cause is not None:
                 differ.causes[cidr] = found.cause
     return sorted(out, key=lambda each: each.cidr)
+
+
+def _in_question(actual: ExpectedTier, ideal: ExpectedTier, present: Mapping[str, Slots | None]) -> Iterator[str]:
+    """All keys but those that hold just what is asked: each pair of asked and found slots is compared once."""
+    entries = ideal.entries
+    same: dict[tuple[int, int], bool] = {}
+    for cidr, slots in present.items():
+        number = entries.numbers.get(cidr)
+        if number is not None and slots is not None:
+            pair = number, id(slots)
+            if pair not in same:
+                same[pair] = entries.shared[number].wanted == multiset(slots)
+            if same[pair]:
+                continue
+        yield cidr
+    yield from (actual.entries.keys() | entries.keys()) - present.keys()
 
 
 def extra_entries(

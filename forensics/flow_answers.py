@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forensics.flow_rows import LOST
+from forensics.flow_rows import LOST, FlowSide
 from forensics.packet_arrays import PacketColumns, columns_of
 from forensics.ruleset import REASONS
 from forensics.tierjudge import judge_cluster, judge_namespace
@@ -16,10 +16,12 @@ from formats.address import cidr_of_key
 from formats.layouts import TIER_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from forensics.context import Context
     from forensics.datapath import Datapath
     from forensics.datapath_batch import Answers
-    from forensics.flow_rows import FlowRows, FlowSide
+    from forensics.flow_rows import FlowRows
 
 Array = np.ndarray[Any, Any]
 #: Tried for a protocol whose number the log lost: hop-by-hop headers (0), which unused slots match, and one that no
@@ -139,13 +141,25 @@ def _number(text: str | None, family: int) -> int | None:
     return int(address) if address.version == family else None
 
 
-def answered(context: Context, flows: FlowRows, side: FlowSide, datapath: Datapath) -> Answered:
-    """Ask the program about every line."""
-    first, *others = _LOST_PROTOCOLS
-    answers = datapath.answers(packets(flows, side, datapath.family, first))
+def joined(parts: Sequence[Answered]) -> Answered:
+    """Lines of one program, one part behind the other."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    side = FlowSide(*(np.concatenate([getattr(p.side, each.name) for p in parts]) for each in fields(FlowSide)))
+    names = [each.name for each in fields(first)][3:]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Answered(first.flows, first.datapath, side, **columns)
+
+
+def answered(context: Context, flows: FlowRows, side: FlowSide, datapath: Datapath, first: int = 0) -> Answered:
+    """Ask the program about every line. first: the number of the first line."""
+    usual, *others = _LOST_PROTOCOLS
+    answers = datapath.answers(packets(flows, side, datapath.family, usual))
     tiers = _tiers(flows)
+    at = np.arange(first, first + len(side), dtype=np.int32)
     best = Answered(
-        flows, datapath, side, np.arange(len(side), dtype=np.int32), answers.passes, answers.reason, answers.tier,
+        flows, datapath, side, at, answers.passes, answers.reason, answers.tier,
         answers.namespace_row, answers.cluster_row, _explained(side, answers, tiers),
         np.zeros(len(side), bool), np.full(len(side), UNKNOWN, np.int8),
     )  # fmt: skip

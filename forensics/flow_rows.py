@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from forensics.flow_columns import TEXTS, SpooledBatch
 from forensics.flow_spool import Spool
-from forensics.sorted_search import distinct
 from formats.base import Span
 from formats.columns import Column, Words, coded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from forensics.artifact import Artifact
     from forensics.case import Node
@@ -34,6 +35,8 @@ ACTIONS = {"ACCEPT": "OK", "DENY": "SHOT"}
 #: Stands for a number that the line lost, and for a time that cannot be read.
 LOST, NO_TIME = -1, np.iinfo(np.int64).min
 _PORT_MAX = 0xFFFF
+#: Lines of one program that are read at once.
+STRETCH = 1 << 18
 _DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
 
 
@@ -118,6 +121,47 @@ class _Run(NamedTuple):
     size: Array
 
 
+class Run(NamedTuple):
+    """Lines of one pod address in one batch, by their place in the spool: of the run at `place` those from `first`."""
+
+    batch: int
+    place: int
+    first: int
+    size: int
+
+
+class ProgramLines:
+    """The lines of one program, read stretch by stretch: a log can have more of them than the memory has room for."""
+
+    def __init__(self, flows: FlowRows, runs: list[Run]) -> None:
+        self.runs = sorted(runs)
+        self.count = sum(run.size for run in runs)
+        self._flows = flows
+
+    @cached_property
+    def stretches(self) -> list[list[Run]]:
+        """The runs in groups of about STRETCH lines; log order runs from one group to the next.
+
+        Runs of one batch interleave and stay together: a batch is never long.
+        """
+        groups: list[list[Run]] = []
+        size = STRETCH
+        for _, batch in groupby(self.runs, lambda run: run.batch):
+            mine = list(batch)
+            if size >= STRETCH:
+                groups.append([])
+                size = 0
+            groups[-1] += mine
+            size += sum(run.size for run in mine)
+        return groups
+
+    def __len__(self) -> int:
+        return len(self.stretches)
+
+    def __getitem__(self, at: int) -> FlowSide:
+        return self._flows.read(self.stretches[at])
+
+
 class FlowRows:
     """Flow lines of one node. `count` lines are readable. `unread` counts lines whose addresses or ports no packet can
     have, `strays` those of no pod that is known here: nobody's maps can be asked about them.
@@ -168,21 +212,41 @@ class FlowRows:
         self.unread += len(good) - readable
         self.strays += int((good & ~taken).sum())
 
-    def side(self, addresses: Iterable[str], direction: Direction) -> FlowSide:
+    def lines(self, addresses: Iterable[str], direction: Direction) -> ProgramLines:
         """The lines that a program wrote: pods with these addresses are the source (egress) or destination (ingress).
 
         Logs before v1.2.2 and CloudWatch records have no direction: then either side may have written the line.
         """
-        wanted = distinct(self.addresses.find(addresses))
-        runs = [
-            (run.place, int(run.first[at]), int(run.size[at]))
-            for run in self._runs[direction]
-            for at in np.flatnonzero(np.isin(run.codes, wanted)).tolist()
-        ]
-        rows = np.concatenate([np.empty(0, _SIDE), *(self._spool.read(_SIDE, *run) for run in runs)])
-        if len(wanted) > 1:
+        runs = self._placed[direction]
+        wanted = sorted(set(self.addresses.find(addresses).tolist()))
+        return ProgramLines(self, [run for code in wanted for run in runs.get(code, ())])
+
+    def side(self, addresses: Iterable[str], direction: Direction) -> FlowSide:
+        """All lines of a program at once."""
+        lines = self.lines(addresses, direction)
+        return self.read(lines.runs)
+
+    def read(self, runs: Sequence[Run]) -> FlowSide:
+        """The lines of some runs, in log order."""
+        return self._side(self._taken(runs))
+
+    def _taken(self, runs: Sequence[Run]) -> Array:
+        # plain bytes are copied at once, rows field by field
+        parts = [self._spool.read(_SIDE, *run[1:]).view(np.uint8) for run in runs]
+        rows = np.concatenate([np.empty(0, np.uint8), *parts]).view(_SIDE)
+        if len({run.batch for run in runs}) < len(runs):
             rows = rows[np.lexsort((rows["row"], rows["batch"]))]
-        return self._side(rows)
+        return rows
+
+    @cached_property
+    def _placed(self) -> dict[str, dict[int, list[Run]]]:
+        """{direction: {address code: its runs in log order}}."""
+        placed: dict[str, dict[int, list[Run]]] = {way: {} for way in _DIRECTIONS}
+        for way, runs in self._runs.items():
+            for batch, (place, *columns) in enumerate(runs):
+                for code, first, size in zip(*(column.tolist() for column in columns), strict=True):
+                    placed[way].setdefault(code, []).append(Run(batch, place, first, size))
+        return placed
 
     def _side(self, rows: Array) -> FlowSide:
         column = {name: np.ascontiguousarray(rows[name]) for name in _SIDE.names or ()}
@@ -199,8 +263,12 @@ class FlowRows:
         code = self.vocabularies["tier"].known(tier)
         if code is None:
             return False
-        side = self.side(addresses, direction)
-        return bool(((side.direction == self.ways[direction]) & (side.tier == code)).any())
+        way = self.ways[direction]
+        for runs in self.lines(addresses, direction).stretches:
+            rows = self._taken(runs)
+            if bool(((rows["tier"] == code) & (rows["direction"] == way)).any()):
+                return True
+        return False
 
     def line(self, batch: int, row: int) -> tuple[str | None, Span]:
         """The time of a line as logged, and its place in its artifact."""

@@ -1,4 +1,4 @@
-"""The first or the last time of what has the same key, for many keys at once."""
+"""The first or the last time of what has the same key, for many keys at once. A key is two int64."""
 
 from __future__ import annotations
 
@@ -11,38 +11,82 @@ from forensics.flow_rows import NO_TIME
 Array = np.ndarray[Any, Any]
 Keys = tuple[Array, Array]
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+#: The table of hashes that were asked about has eight places for each key, between these powers of two.
+_SPARE_BITS, _LEAST_BITS, _MOST_BITS = 3, 10, 24
+#: Times kept until equal keys are made one.
+_KEPT = 1 << 18
 
-__all__ = ["NO_TIME", "extreme"]
+__all__ = ["NO_TIME", "Extremes", "extreme"]
+
+
+class Extremes:
+    """The first (or latest) time of keys whose lines come stretch by stretch: first all keys are asked about, then all
+    lines are seen, then the answers are there. What is kept grows with the keys asked about, not with the lines."""
+
+    def __init__(self, asked: int, *, latest: bool) -> None:
+        """asked: about how many keys will be asked about."""
+        bits = min(max(asked.bit_length() + _SPARE_BITS, _LEAST_BITS), _MOST_BITS)
+        self._latest, self._shift = latest, np.uint64(64 - bits)
+        self._asked = np.zeros(1 << bits, bool)
+        self._kept: list[tuple[Array, Array, Array]] = []
+        self._size = 0
+
+    def ask(self, keys: Keys) -> None:
+        """Keys whose times are wanted."""
+        self._asked[_hash(keys) >> self._shift] = True
+
+    def see(self, keys: Keys, times: Array) -> None:
+        """Keys of some lines and their times."""
+        near = np.flatnonzero(self._asked[_hash(keys) >> self._shift])
+        if not len(near):
+            return
+        self._kept.append((keys[0][near], keys[1][near], times[near]))
+        self._size += len(near)
+        if self._size > _KEPT and len(self._kept) > 1:
+            self._kept = [_first_of_each(*self._joined(), latest=self._latest)]
+            # what cannot be made fewer is not tried again until as many have come again
+            self._size = max(0, len(self._kept[0][0]) - _KEPT)
+
+    def of(self, wanted: Keys) -> Array:
+        """The time of each key, NO_TIME for one that no line had. Only for keys that were asked about."""
+        out = np.full(len(wanted[0]), NO_TIME)
+        if not self._kept:
+            return out
+        first, second, times = _first_of_each(*self._joined(), latest=self._latest)
+        seen = np.zeros(len(self._asked), bool)
+        seen[_hash((first, second)) >> self._shift] = True
+        near = np.flatnonzero(seen[_hash(wanted) >> self._shift])
+        mine = wanted[0][near], wanted[1][near]
+        heads, starts = np.unique(first, return_index=True)
+        ends = np.append(starts[1:], len(first))
+        at = np.minimum(np.searchsorted(heads, mine[0]), len(heads) - 1)
+        low, high = starts[at], ends[at]
+        known = heads[at] == mine[0]
+        place = _search_within(second, low, high, mine[1])
+        found = known & (place < high) & (second[np.minimum(place, len(second) - 1)] == mine[1])
+        out[near[found]] = times[place[found]]
+        return out
+
+    def _joined(self) -> tuple[Array, Array, Array]:
+        first, second, times = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
+        return first, second, times
 
 
 def extreme(keys: Keys, times: Array, wanted: Keys, *, latest: bool) -> Array:
-    """The first (or latest) time of each wanted key, NO_TIME for a key that does not occur. A key is two int64.
+    """The first (or latest) time of each wanted key, NO_TIME for a key that does not occur."""
+    found = Extremes(len(wanted[0]), latest=latest)
+    found.ask(wanted)
+    found.see(keys, times)
+    return found.of(wanted)
 
-    Keys are sorted by a hash of both and compared whole: where two keys share a hash the answer is still exact.
-    """
-    out = np.full(len(wanted[0]), NO_TIME)
-    if not len(times) or not len(out):
-        return out
-    mine, theirs = _hash(keys), _hash(wanted)
-    near = np.flatnonzero(np.isin(mine, theirs))
-    if not len(near):
-        return out
-    first, second, times = keys[0][near], keys[1][near], times[near]
+
+def _first_of_each(first: Array, second: Array, times: Array, *, latest: bool) -> tuple[Array, Array, Array]:
+    """Keys in order, each once, with its first (or latest) time."""
     order = np.lexsort((-times if latest else times, second, first))
     first, second, times = first[order], second[order], times[order]
     begins = np.ones(len(order), bool)
     begins[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-    # Distinct keys that were told apart by their order; found again by rank of the first half, then of the second.
-    first, second, times = first[begins], second[begins], times[begins]
-    heads, starts = np.unique(first, return_index=True)
-    ends = np.append(starts[1:], len(first))
-    at = np.minimum(np.searchsorted(heads, wanted[0]), len(heads) - 1)
-    low, high = starts[at], ends[at]
-    known = heads[at] == wanted[0]
-    place = _search_within(second, low, high, wanted[1])
-    found = known & (place < high) & (second[np.minimum(place, len(second) - 1)] == wanted[1])
-    out[found] = times[place[found]]
-    return out
+    return first[begins], second[begins], times[begins]
 
 
 def _search_within(table: Array, low: Array, high: Array, values: Array) -> Array:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from forensics.generations import generation_of
-from forensics.policy import expected_map, expected_pod_state, policies_for
+from forensics.policy import expected_map, expected_pod_state
+from forensics.policy_book import Book
 from forensics.ruleset import ruleset_slots
 from forensics.versions import at_least
 from formats import layouts
-from formats.address import key_of_cidr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,12 +54,14 @@ class Intent:
         self.version = node.agent_version or ASSUMED_VERSION
         self.family = node.family or 4
         self._expected: dict[tuple[Direction, bool], ExpectedMap] = {}
+        #: for every question about the node's policy objects
+        self.book = Book()
 
     @cached_property
     def policies(self) -> list[Policy]:
         """Policies of both tiers that reach the identifier's maps."""
         node = self._node
-        return policies_for(node.policy_objects, self._pod.identifier, self.version, node_ip=node.node_ip)
+        return self.book.policies(node.policy_objects, self._pod.identifier, self.version, node_ip=node.node_ip)
 
     @property
     def policy_names(self) -> list[str]:
@@ -130,6 +134,7 @@ class Intent:
                 self.version,
                 self.family,
                 ideal=ideal,
+                book=self.book,
             )
         return self._expected[key]
 
@@ -139,18 +144,18 @@ class Intent:
         room = generation_of(self.version).generation.slots_examined[self.family]
         for tier in ("namespace", "cluster"):
             entries = self.expected(direction, ideal=True).tier(tier).entries
-            out[tier] = {
-                key_of_cidr(cidr): _whole(entry.admissible.wanted, tier, room)
-                for cidr, entry in entries.items()
-                if entry.kind != "node" or self._node.node_ip
-            }
+            values = [_whole(each.wanted, tier, room) for each in entries.shared]
+            own = bool(self._node.node_ip)
+            out[tier] = {key: values[number] for key, number in entries.by_key(node=own).items()}
         return out
 
     def pod_state(self) -> Mapping[int, int]:
         """The states a correct agent would have set; of several admissible ones that of applied policies."""
         node = self._node
         mode = node.enforcing_mode or "standard"
-        states = expected_pod_state(node.policy_objects, self._pod.identifier, self.version, mode, node_ip=node.node_ip)
+        states = expected_pod_state(
+            node.policy_objects, self._pod.identifier, self.version, mode, node_ip=node.node_ip, book=self.book
+        )
         return {key: min(admissible) for key, admissible in states.items()}
 
 
@@ -161,5 +166,5 @@ def _whole(slots: Slots, tier: str, room: int) -> Value:
 def value_of(slots: Iterable[Slot], tier: str) -> bytes:
     """Slots as the bytes of a value of their tier, zero-filled; slots beyond 24 are left out as the agent does."""
     size = layouts.CLUSTER_VALUE_SIZE if tier == "cluster" else layouts.NAMESPACE_VALUE_SIZE
-    rows = [b"".join(number.to_bytes(4, "little") for number in slot) for slot in slots]
-    return b"".join(rows[: layouts.SLOTS]).ljust(size, b"\0")
+    numbers = [number for slot in islice(slots, layouts.SLOTS) for number in slot]
+    return struct.pack(f"<{len(numbers)}I", *numbers).ljust(size, b"\0")

@@ -64,10 +64,10 @@ def key_diff(context: Context, state: MapState) -> KeyDiff:
     """Compare one dumped namespace map with the policies; only called when they are known (Intent.known)."""
     direction: Direction = "egress" if state.direction == "egress" else "ingress"
     diff = begun(context, state)
-    present = {entry.cidr for entry in state.entries}
+    present = state.cidrs
     late, intended = changed_after_dump(context), _intended(context, direction)
     cluster = context.dumped(f"cp_{direction}_map")
-    elsewhere = {entry.cidr for entry in cluster.entries} if cluster is not None else set()
+    elsewhere = cluster.cidrs if cluster is not None else set()
     _missing(context, direction, diff, present, elsewhere, (late, intended))
     _stale(context, direction, diff, (late, intended))
     return diff
@@ -105,9 +105,10 @@ def _missing(
     late, intended = drift
     ideal = context.intent.expected(direction, ideal=True).namespace.entries
     actual = context.intent.expected(direction).namespace
-    for cidr, entry in ideal.items():
-        if entry.kind == "node" or cidr in present or entry.admissible.optional:
+    for cidr in ideal:
+        if cidr in present or cidr == ideal.node or ideal[cidr].admissible.optional:
             continue
+        entry = ideal[cidr]
         defect = None if cidr in actual.entries else _defect_of(context, entry)
         if entry.kind == "catch-all" and direction == "egress" and _node_only(context, present) and not diff.frozen:
             version = context.node.agent_version
@@ -134,15 +135,14 @@ def _defect_of(context: Context, entry: ExpectedEntry) -> str | None:
 def _stale(context: Context, direction: Direction, diff: KeyDiff, drift: tuple[bool, set[str] | None]) -> None:
     late, intended = drift
     intent = context.intent
-    explained = set(intent.expected(direction).namespace.entries)
-    explained |= set(intent.expected(direction, ideal=True).namespace.entries)
+    asked = [intent.expected(direction, ideal=ideal).namespace.entries.keys() for ideal in (False, True)]
     claimed = {item.entry.cidr for item in judge_namespace(context, diff.state).misplaced}
     node = canonical(context.node.node_ip or "")
-    for entry in diff.state.entries:
-        if entry.cidr in explained or entry.cidr in claimed or entry.cidr == node:
+    for row, cidr in enumerate(diff.state.texts):
+        if cidr in asked[0] or cidr in asked[1] or cidr in claimed or cidr == node:
             continue
-        young = late and (intended is None or entry.cidr in intended)
-        diff.stale.append(StaleKey(entry, young))
+        young = late and (intended is None or cidr in intended)
+        diff.stale.append(StaleKey(diff.state.entry(row), young))
 
 
 def changed_after_dump(context: Context) -> bool:

@@ -37,19 +37,19 @@ def log_diff(context: Context, state: MapState) -> KeyDiff:
     claimed = {item.entry.key for item in judge_namespace(context, state).misplaced}
     if diff.partial is None:
         _missing(context, diff, logged, node)
-    for entry in state.entries:
-        known = entry.cidr in logged.texts or entry.cidr in logged.unlogged or entry.key in claimed
-        if not known and entry.cidr not in maybe_node:
-            diff.stale.append(StaleKey(entry, entry.cidr in logged.young))
+    for row, cidr in enumerate(state.texts):
+        known = cidr in logged.texts or cidr in logged.unlogged or state.key(row) in claimed
+        if not known and cidr not in maybe_node:
+            diff.stale.append(StaleKey(state.entry(row), cidr in logged.young))
     if diff.missing or diff.stale:
         _content(context, diff, logged, claimed)
     return diff
 
 
 def _missing(context: Context, diff: KeyDiff, logged: LogKeys, node: str | None) -> None:
-    present = {entry.cidr for entry in diff.state.entries}
+    present = diff.state.cidrs
     cluster = context.dumped(f"cp_{diff.state.direction}_map")
-    elsewhere = {entry.cidr for entry in cluster.entries} if cluster is not None else set()
+    elsewhere = cluster.cidrs if cluster is not None else set()
     for cidr in sorted(logged.texts.keys() - present - {node}, key=key_of_cidr):
         slots = logged.slots.get(cidr)
         admissible = Admissible([Outcome(slots, ())] if slots else [], None)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forensics.distinct_values import distinct_values
 from forensics.log_changes import changes_of
 from forensics.services import services_of
-from forensics.strides import read_both
+from forensics.strides import Reader, read_both
 from formats import layouts
 from formats.address import cidr_of_key
 
@@ -52,6 +53,8 @@ class Neighbours:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        #: the values of every map of the node, each read once
+        self.reader = Reader()
 
     @cached_property
     def flows(self) -> FlowRows:
@@ -87,12 +90,12 @@ class Neighbours:
         for identifier in sorted(node.pods):
             for name in ("ingress_map", "egress_map", "cp_ingress_map", "cp_egress_map"):
                 state = node.pods[identifier].dumped(name)
-                if state is None or state.view is None or state.view.dump.values is None:
+                if state is None or state.view is None or not state.view.raw:
                     continue
-                if state.view.dump.values.shape[1] < TAIL:
+                values, which = distinct_values(state.view.dump)
+                if values.shape[1] < TAIL:
                     continue
-                hashes.append(_hashes(state.view.dump.values[:, :TAIL]))
-                state.view.dump.forget()
+                hashes.append(_hashes(values[:, :TAIL])[which])
                 maps.append((total, f"{identifier}_{name}", state))
                 total += len(hashes[-1])
         return np.concatenate([np.zeros(0, np.uint64), *hashes]), maps

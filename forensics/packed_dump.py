@@ -38,6 +38,11 @@ class PackedDump(MapDump):
             self._whole = self._distinct[self._which]
         return self._whole
 
+    @property
+    def distinct(self) -> tuple[Array, Array]:
+        """(uint8[k, value_size] values once each, int32[n] the value of each entry)."""
+        return self._distinct, self._which
+
     def forget(self) -> None:
         """Let go of what `values` made."""
         self._whole = None

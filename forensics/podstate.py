@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
+from forensics.distinct_values import distinct_values, has_values, one_value
+from forensics.slot_rows import SlotRows
 from forensics.sorted_search import distinct
 from formats import layouts
 from formats.address import cidr_of_key
-from formats.base import SLOT_DTYPE, Span
-from formats.mapview import row_bytes, slots_at_stride, slots_of
+from formats.base import Span
+from formats.key_texts import key_texts
+from formats.mapview import row_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from forensics.artifact import Artifact
+    from forensics.distinct_values import Distinct
     from formats.base import MapDump
 
 RULE_MAPS = ("ingress_map", "egress_map", "cp_ingress_map", "cp_egress_map")
@@ -48,7 +51,7 @@ def tier_of_name(map_name: str) -> str | None:
 def fits(dump: MapDump, tier: str | None) -> bool:
     """Whether a dump can be of a map of the tier: not with the other tier's value size, nor printed at its stride."""
     printed = dump.text_slots
-    if tier is not None and dump.values is None and printed is not None and len(printed):
+    if tier is not None and printed is not None and len(printed) and not has_values(dump):
         # only dump-cp-maps prints priorities, and a map of either tier can be named to it
         return bool((printed["priority"] >= 0).any()) == (tier == "cluster")
     other = {"namespace": "cluster", "cluster": "namespace"}.get(tier or "")
@@ -64,7 +67,7 @@ class MapView(NamedTuple):
     @property
     def raw(self) -> bool:
         """Whether it has the value bytes themselves."""
-        return self.dump.values is not None
+        return has_values(self.dump)
 
 
 class Entry(NamedTuple):
@@ -89,7 +92,9 @@ class MapState:
     disagreements: list[str] = field(default_factory=list)
     _entries: list[Entry] | None = None
     _slots: SlotRows | None = None
+    _texts: list[str] | None = None
     _cidrs: set[str] | None = None
+    _distinct: Distinct | None = None
 
     @property
     def direction(self) -> str:
@@ -105,7 +110,7 @@ class MapState:
     def entries(self) -> list[Entry]:
         """Entries of the deciding view in dump order; empty without one."""
         if self._entries is None:
-            self._entries = [] if self.view is None else list(_entries(self.view.dump))
+            self._entries = [] if self.view is None else _entries(self.view.dump, self.texts)
         return self._entries
 
     def entry(self, row: int) -> Entry:
@@ -118,7 +123,7 @@ class MapState:
 
     def forget(self) -> None:
         """Let go of what was made from the dump's arrays; it is made again when somebody asks."""
-        self._entries = self._slots = self._cidrs = None
+        self._entries = self._slots = self._texts = self._cidrs = self._distinct = None
         for view in self.views:
             view.dump.forget()
 
@@ -157,10 +162,17 @@ class MapState:
         return Span(*(int(where[name]) for name in ("start", "end", "first_line", "last_line")))
 
     @property
+    def texts(self) -> list[str]:
+        """The CIDR of every entry in dump order, key hex where it is none."""
+        if self._texts is None:
+            self._texts = [] if self.view is None else key_texts(self.view.dump.keys)
+        return self._texts
+
+    @property
     def cidrs(self) -> set[str]:
         """CIDRs of all entries."""
         if self._cidrs is None:
-            self._cidrs = {entry.cidr for entry in self.entries}
+            self._cidrs = set(self.texts)
         return self._cidrs
 
     @property
@@ -176,12 +188,32 @@ class MapState:
         assert self.view is not None
         return bytes(self.view.dump.keys[row].tobytes())
 
+    def raw_keys(self) -> list[bytes]:
+        """The key bytes of every entry in dump order."""
+        return [] if self.view is None else row_bytes(self.view.dump.keys)
+
     def value(self, row: int) -> bytes | None:
         """The value bytes of an entry; None where only text is known."""
-        if self.view is None or self.view.dump.values is None:
+        if self.view is None or not self.view.raw:
             return None
         known = self.view.dump.value_known
-        return None if known is not None and not known[row] else bytes(self.view.dump.values[row].tobytes())
+        return None if known is not None and not known[row] else one_value(self.view.dump, row)
+
+    @property
+    def distinct(self) -> Distinct | None:
+        """The values of the deciding view once each; None where only text is known."""
+        if self._distinct is None and self.view is not None and self.view.raw:
+            self._distinct = distinct_values(self.view.dump)
+        return self._distinct
+
+    def row_words(self, row: int) -> tuple[list[int], list[bool]]:
+        """One row of words()."""
+        if self.view is None or not self.view.raw:
+            words, known = self.words()
+            return words[row].tolist(), known[row].tolist()
+        value, shown = one_value(self.view.dump, row), self.view.dump.value_known
+        numbers: list[int] = np.frombuffer(value, "<u4", len(value) // 4).tolist()
+        return numbers, [shown is None or bool(shown[row])] * len(numbers)
 
     def words(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """(uint32[n, w] words of every value, bool[n, w] which of them are known).
@@ -204,12 +236,12 @@ class MapState:
         """{key: value bytes} for the datapath; text forms are rebuilt, UNKNOWN protocols as one no packet has."""
         if self.view is None:
             return {}
-        dump = self.view.dump
-        if dump.values is not None:
-            keys, values = row_bytes(dump.keys), row_bytes(dump.values)
+        dump, distinct = self.view.dump, self.distinct
+        if distinct is not None:
+            keys, values, which = row_bytes(dump.keys), distinct.bytes(), distinct.which.tolist()
             if dump.value_known is None:
-                return dict(zip(keys, values, strict=True))
-            return {keys[row]: values[row] for row in np.flatnonzero(dump.value_known).tolist()}
+                return dict(zip(keys, map(values.__getitem__, which), strict=True))
+            return {keys[row]: values[which[row]] for row in np.flatnonzero(dump.value_known).tolist()}
         words, known = self.words()
         stride = 4 if self.tier == "cluster" else 3
         filled = np.where(known, words, 0).astype("<u4")
@@ -220,49 +252,37 @@ class MapState:
     def slots(self) -> SlotRows:
         """{row: [(protocol, priority, start, end)]} of non-zero slots as the map's own tier reads them."""
         if self._slots is None:
-            self._slots = SlotRows(self.view.dump if self.view is not None else None, cluster=self.tier == "cluster")
+            dump = self.view.dump if self.view is not None else None
+            self._slots = SlotRows(dump, self.distinct, cluster=self.tier == "cluster")
         return self._slots
 
 
-class SlotRows(Mapping[int, list[tuple[int, int, int, int]]]):
-    """The non-zero slots of a dump by row, made into objects row by row and only when asked for."""
+def _entries(dump: MapDump, texts: list[str]) -> list[Entry]:
+    known = [True] * dump.count if dump.value_known is None else dump.value_known.tolist()
+    rows = zip(texts, range(dump.count), row_bytes(dump.keys), known, strict=True)
+    # as Entry does it, without a call of Python's for each of very many
+    return list(map(tuple.__new__, repeat(Entry), rows))
 
-    def __init__(self, dump: MapDump | None, *, cluster: bool) -> None:
-        self._count = dump.count if dump is not None else 0
-        if dump is None:
-            table = np.zeros(0, SLOT_DTYPE)
-        elif dump.values is not None:
-            table = slots_at_stride(dump.values, layouts.CLUSTER_STRIDE if cluster else layouts.NAMESPACE_STRIDE)
-        else:
-            table = slots_of(dump)
-        # a text form lists slots as they were printed: entries that stand twice need not be in order
-        self._table = table[np.argsort(table["entry"], kind="stable")]
-        self._bounds = np.searchsorted(self._table["entry"], np.arange(self._count + 1))
 
-    def __getitem__(self, row: int) -> list[tuple[int, int, int, int]]:
-        if not 0 <= row < self._count:
-            raise KeyError(row)
-        mine = self._table[self._bounds[row] : self._bounds[row + 1]]
-        return [(protocol, priority, start, end) for _, _, protocol, priority, start, end in mine.tolist()]
+class Entries(Sequence[Entry]):
+    """Some rows of a map as entries, each made when somebody asks for it."""
 
-    def lone(self, protocol: int) -> list[int]:
-        """Rows with one slot only, which names this protocol and no port."""
-        single = np.flatnonzero(np.diff(self._bounds) == 1)
-        slots = self._table[self._bounds[:-1][single]]
-        wanted = (slots["protocol"] == protocol) & (slots["start_port"] == 0) & (slots["end_port"] == 0)
-        return [int(row) for row in single[wanted]]
+    def __init__(self, state: MapState, rows: list[int]) -> None:
+        self._state, self._rows = state, rows
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self._count))
+    @overload
+    def __getitem__(self, at: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Entry]: ...
+
+    def __getitem__(self, at: int | slice) -> Entry | list[Entry]:
+        if isinstance(at, slice):
+            return [self._state.entry(row) for row in self._rows[at]]
+        return self._state.entry(self._rows[at])
 
     def __len__(self) -> int:
-        return self._count
-
-
-def _entries(dump: MapDump) -> Iterator[Entry]:
-    keys = row_bytes(dump.keys)
-    known = [True] * dump.count if dump.value_known is None else dump.value_known.tolist()
-    return map(Entry, [cidr_of_key(key) or key.hex() for key in keys], range(dump.count), keys, known)
+        return len(self._rows)
 
 
 def text_words(dump: MapDump, *, cluster: bool) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

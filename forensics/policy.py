@@ -13,6 +13,8 @@ from forensics import policy_a, policy_b, policy_cluster
 from forensics.admissible import ABSENT, Admissible, AdmissibleSet, Outcome
 from forensics.agent_behaviour import behaviour
 from forensics.pod_names import host_veth, identifiers, pod_identifier
+from forensics.policy_book import Book
+from forensics.policy_entries import Entries, ExpectedEntry
 from forensics.policy_net import host_of, key_text, parse, text_of, with_mask
 from forensics.policy_orders import Skipped, place
 from forensics.policy_rules import Rule, Source, collect, policies_for
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from forensics.admissible import Slots
     from forensics.agent_behaviour import Behaviour
     from forensics.policy_a import Written
+    from forensics.policy_entries import EntryKind
     from forensics.policy_net import Net
     from forensics.policy_rules import Direction, Policy, Tier
 
@@ -46,28 +49,10 @@ __all__ = [
     "wanted_entries",
 ]
 
-#: node: the agent's own entry; rule: a rule names the network; except: only excepts do; catch-all: the agent added it.
-EntryKind = Literal["node", "rule", "except", "catch-all"]
 #: never: no policy selects the identifier; rules: there are rules; isolated: none, and everything is denied;
 #: open: none, and everything is allowed.
 Isolation = Literal["never", "rules", "isolated", "open"]
 POLICIES_APPLIED, DEFAULT_ALLOW, DEFAULT_DENY = 0, 1, 2
-
-
-class ExpectedEntry(NamedTuple):
-    """One entry: what it may hold and why.
-
-    `sources` are the rules that name this network and `excepted_by` those that except it; `inherited_from` the wider
-    networks whose ports it takes over; `texts` its spellings, more than one where rules collide on the key.
-    """
-
-    cidr: str
-    kind: EntryKind
-    admissible: Admissible
-    sources: tuple[Source, ...]
-    excepted_by: tuple[Source, ...]
-    inherited_from: tuple[str, ...]
-    texts: tuple[str, ...]
 
 
 class ExpectedTier(NamedTuple):
@@ -77,7 +62,7 @@ class ExpectedTier(NamedTuple):
     one namespace's policies, whichever it worked on last, so every namespace's map is admissible.
     """
 
-    entries: dict[str, ExpectedEntry]
+    entries: Entries
     isolation: Isolation
     policies: tuple[tuple[str, str], ...]
     skipped: tuple[Skipped, ...]
@@ -148,14 +133,19 @@ def expected_map(
     family: int,
     *,
     ideal: bool = False,
+    book: Book | None = None,
 ) -> ExpectedMap:
-    """Both tiers with the reasons of every entry; `ideal` as in wanted_entries. Raises as expected_entries does."""
+    """Both tiers with the reasons of every entry; `ideal` as in wanted_entries. Raises as expected_entries does.
+
+    book: keeps what is read of the objects, for further questions about them.
+    """
     node = host_of(node_ip)
     if node is None or node.family != family or family not in (4, 6):
         raise ValueError(f"not an IPv{family} node address: {node_ip!r}")
     how = behaviour(agent_version, ideal=ideal)
-    policies = policies_for(policy_endpoints, identifier, agent_version, node_ip=node_ip, ideal=ideal)
-    work = _Work(node_ip, node, direction, agent_version, family, how)
+    book = book or Book()
+    policies = book.policies(policy_endpoints, identifier, agent_version, node_ip=node_ip, ideal=ideal)
+    work = _Work(node_ip, node, direction, agent_version, family, how, book)
     namespaces = sorted({policy.namespace for policy in policies if policy.tier == "namespace"})
     variants = [
         work.tier("namespace", [each for each in policies if each.tier == "namespace" and each.namespace == name])
@@ -199,17 +189,19 @@ def expected_pod_state(
     mode: str = "standard",
     *,
     node_ip: str | None = None,
+    book: Book | None = None,
 ) -> dict[int, frozenset[int]]:
     """The admissible pod state values by key, equal for both directions; empty before v1.2.0.
 
     Key 0 is 0 under a policy, else 1 (standard mode) or 2 (strict). Key 1 (v1.3.0 and later) is 0 under a cluster
     policy with rules, else 1. A policy without a pod on this node (node_ip) may or may not have been applied yet.
     Between a start with changed probes and the first reconcile both keys hold the default; that is not listed.
+    book: as of expected_map.
     """
     how = behaviour(agent_version)
     if not how.pod_state:
         return {}
-    policies = policies_for(policy_endpoints, identifier, agent_version, node_ip=node_ip)
+    policies = (book or Book()).policies(policy_endpoints, identifier, agent_version, node_ip=node_ip)
     default = DEFAULT_DENY if mode.lower() == "strict" else DEFAULT_ALLOW
     states = {0: _state([each for each in policies if each.tier == "namespace"], node_ip, default)}
     if how.cluster:
@@ -229,15 +221,20 @@ class _Work(NamedTuple):
     version: str
     family: int
     how: Behaviour
+    book: Book
 
     def tier(self, tier: Tier, policies: Sequence[Policy]) -> ExpectedTier:
         if not policies:
             return _EMPTY
         how = self.how
-        rules, no_cidr = collect(policies, tier, self.direction, self.version)
+        found = self.book.collect(policies, tier, self.direction, self.version)
+        rules, no_cidr = found
         state = _isolation(policies, self.direction, bool(rules)) if tier == "namespace" else "rules"
         if state == "open":
             rules = (self._catch_all(policies),)
+        elif tier == "namespace" and (plain := self.book.plain(found, self.node, self.family, how)) is not None:
+            skipped = [Skipped(source, "", "no-cidr") for source in no_cidr]
+            return self._tier(tier, policies, state, plain.entries(how.slots), skipped)
         placed, skipped = place(rules, self.node_ip, self.family, how)
         if tier == "cluster":
             written = policy_cluster.entries(placed, self.node, self.family, how)
@@ -246,12 +243,18 @@ class _Work(NamedTuple):
         else:
             written = policy_b.entries(placed, rules, self.node, self.family, how)
         skipped += [Skipped(source, "", "no-cidr") for source in no_cidr]
+        entries = Entries.of(self._entries(rules, {left.source for left in skipped}, written))
+        return self._tier(tier, policies, state, entries, skipped)._replace(refused=written.refused)
+
+    def _tier(
+        self, tier: Tier, policies: Sequence[Policy], state: Isolation, entries: Entries, skipped: list[Skipped]
+    ) -> ExpectedTier:
         return ExpectedTier(
-            entries=self._entries(rules, {left.source for left in skipped}, written),
+            entries=entries,
             isolation=state,
             policies=tuple((policy.namespace, policy.name) for policy in policies),
             skipped=tuple(skipped),
-            refused=written.refused,
+            refused=(),
             contested=(),
             notes=tuple(self._notes(tier, state)),
         )
@@ -273,6 +276,7 @@ class _Work(NamedTuple):
             if key is not None and (rule.source not in left_out or not self.how.late_excepts):
                 named.setdefault(key, []).append((rule.cidr, rule.source))
         out: dict[str, ExpectedEntry] = {}
+        shared: dict[frozenset[Outcome], Admissible] = {}
         node = text_of(self.node)
         for cidr, outcomes in sorted(written.outcomes.items()):
             mine = named.get(cidr, [])
@@ -285,13 +289,19 @@ class _Work(NamedTuple):
             out[cidr] = ExpectedEntry(
                 cidr,
                 kind,
-                Admissible(outcomes, self.how.slots),
+                self._admissible(shared, outcomes),
                 sources,
                 tuple(excepted.get(cidr, ())),
                 written.inherited.get(cidr, ()),
                 tuple(sorted({text for text, _ in mine})),
             )
         return out
+
+    def _admissible(self, shared: dict[frozenset[Outcome], Admissible], outcomes: set[Outcome]) -> Admissible:
+        key = frozenset(outcomes)
+        if key not in shared:
+            shared[key] = Admissible(outcomes, self.how.slots)
+        return shared[key]
 
     def _key(self, text: str) -> str | None:
         net = parse(text)
@@ -307,7 +317,7 @@ class _Work(NamedTuple):
             yield "KB-602: the catch-all is written for IPv4 and dropped"
 
 
-_EMPTY = ExpectedTier({}, "never", (), (), (), (), ())
+_EMPTY = ExpectedTier(Entries.of({}), "never", (), (), (), (), ())
 
 
 def _isolation(policies: Sequence[Policy], direction: Direction, has_rules: bool) -> Isolation:
@@ -345,7 +355,7 @@ def _joined(variants: Sequence[ExpectedTier], namespaces: Sequence[str]) -> Expe
         )
     states = [variant.isolation for variant in variants]
     return ExpectedTier(
-        entries=entries,
+        entries=Entries.of(entries),
         isolation=states[0] if len(set(states)) == 1 else "rules",
         policies=tuple(policy for variant in variants for policy in variant.policies),
         skipped=tuple(left for variant in variants for left in variant.skipped),

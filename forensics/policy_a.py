@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from forensics.admissible import Outcome
 from forensics.policy_net import PrefixIndex, key_text, parse, text_of
 from forensics.policy_orders import arrangements, grouped
-from forensics.policy_slots import ALLOW, ANY_PORT, DENY, merged_slots, port_key
+from forensics.policy_slots import ALLOW, ANY_KEYS, DENY, merged_slots, port_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from forensics.policy_orders import Group, Placed
     from forensics.policy_rules import Rule
     from forensics.policy_slots import PortKey
-
-_ANY_KEYS = frozenset({port_key(ANY_PORT)})
 
 
 class State(NamedTuple):
@@ -128,7 +126,7 @@ def _merged(
 ) -> dict[str, State]:
     states: dict[str, State] = {}
     for text, net, rule in group.members:
-        ports = frozenset(map(port_key, rule.ports)) if rule.ports else _ANY_KEYS
+        ports = frozenset(map(port_key, rule.ports)) if rule.ports else ANY_KEYS
         excepts = tuple(each for each in map(parse, rule.excepts) if each is not None) if rule.excepts else ()
         known = states.get(text)
         if known is not None:

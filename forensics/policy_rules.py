@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import marshal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -173,11 +174,12 @@ def rules_of(endpoint: Endpoint, direction: Direction) -> Iterator[Rule]:
     priority = _number(endpoint.spec.get("priority")) or 0
     if endpoint.spec.get("tier") == "Baseline":
         priority += _BASELINE_OFFSET
+    seen: dict[bytes, tuple[Port, ...]] = {}
     for index, item in enumerate(_items(endpoint.spec.get(direction))):
         if isinstance(item, dict):
             yield Rule(
                 _text(item.get("cidr")),
-                tuple(_port(port) for port in _dicts(item.get("ports"))),
+                _ports(item.get("ports"), seen),
                 tuple(text for text in _items(item.get("except")) if isinstance(text, str)),
                 Source(endpoint.tier, endpoint.namespace, endpoint.policy, endpoint.name, direction, index),
                 _text(item.get("action")),
@@ -242,6 +244,25 @@ def _age(item: dict[str, Any]) -> tuple[int, int, str]:
     revision = _text(meta.get("resourceVersion"))
     number = int(revision) if revision.isascii() and revision.isdigit() and len(revision) < 20 else 0
     return _number(meta.get("generation")) or 0, number, json.dumps(item, sort_keys=True, default=str)
+
+
+def _ports(listed: Any, seen: dict[bytes, tuple[Port, ...]]) -> tuple[Port, ...]:
+    """The ports of a list; lists that were seen are not read again, and give the same tuple."""
+    try:
+        key = marshal.dumps(listed)  # lists that differ, be it only in a type, differ in these bytes
+    except ValueError:
+        return _read(listed)
+    found = seen.get(key)
+    if found is None:
+        found = seen[key] = _read(listed)
+    return found
+
+
+def _read(listed: Any) -> tuple[Port, ...]:
+    try:
+        return tuple([_known_port(port.get("protocol"), port.get("port"), port.get("endPort")) for port in listed])
+    except (AttributeError, TypeError):  # no list, or something in it that is no port
+        return tuple(_port(port) for port in _dicts(listed))
 
 
 def _port(port: dict[str, Any]) -> Port:

@@ -25,6 +25,8 @@ ALLOW: Outcome = Outcome((), (ALLOW_ALL,))
 #: The agent's key of a port: protocol text, port or 0, endPort or 0. Equal keys are one slot from v1.0.8.
 PortKey = tuple[str, int, int]
 _PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132, "ANY_IP_PROTOCOL": PROTOCOL_ANY}
+#: By whether excepts come late: only then has the agent a text for their protocol.
+_NUMBERS = {False: _PROTOCOLS, True: {**_PROTOCOLS, "RESERVED_IP_PROTOCOL_NUMBER": PROTOCOL_RESERVED}}
 #: Orders of port lists that are tried where the order shows.
 _CHUNK_ORDERS = 6
 
@@ -35,9 +37,14 @@ def port_key(port: Port) -> PortKey:
     return protocol or "", start or 0, end or 0
 
 
+#: The key of a rule without ports.
+ANY_KEYS = frozenset({port_key(ANY_PORT)})
+
+
 def merged_slots(keys: Iterable[PortKey], how: Behaviour) -> Outcome:
     """The value of merged ports: in random order, so that any part survives that fits."""
-    return Outcome((), tuple(sorted((_number(protocol, how), start, end) for protocol, start, end in keys)))
+    numbers, other = _NUMBERS[how.late_excepts], how.unknown_protocol
+    return Outcome((), tuple(sorted([(numbers.get(protocol, other), start, end) for protocol, start, end in keys])))
 
 
 def listed_slots(chunks: Sequence[Sequence[Port]], how: Behaviour, *, forced: int | None = None) -> set[Outcome]:
@@ -100,6 +107,4 @@ def _carries(ports: Sequence[Port]) -> bool:
 
 
 def _number(protocol: str, how: Behaviour) -> int:
-    if protocol == "RESERVED_IP_PROTOCOL_NUMBER" and how.late_excepts:
-        return PROTOCOL_RESERVED
-    return _PROTOCOLS.get(protocol, how.unknown_protocol)
+    return _NUMBERS[how.late_excepts].get(protocol, how.unknown_protocol)

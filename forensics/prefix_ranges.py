@@ -59,7 +59,7 @@ def ranges4(keys: Sequence[bytes]) -> tuple[Array, Array]:
     lengths are laid over one another, shortest first."""
     size = LPM_KEY_SIZES[4]
     rows = np.arange(len(keys))
-    if any(len(key) != size for key in keys):
+    if not {size}.issuperset(map(len, keys)):
         rows = np.flatnonzero([len(key) == size for key in keys])
         keys = [keys[row] for row in rows.tolist()]
     packed = np.frombuffer(b"".join(keys), np.dtype([("length", "<u4"), ("address", ">u4")]))

@@ -39,11 +39,13 @@ class PrefixIndex(Generic[V]):
     def __init__(self, entries: Mapping[bytes, V], family: int) -> None:
         self._entries = entries
         bits = 8 * (LPM_KEY_SIZES[family] - _PREFIX_BYTES[family])
+        size = LPM_KEY_SIZES[family]
         by_length: dict[int, dict[int, bytes]] = {}
         for key in entries:
-            if is_key(key, family):
+            if len(key) == size:
                 length, number = prefix_of(key, family)
-                by_length.setdefault(length, {})[number >> (bits - length)] = key
+                if length <= bits:
+                    by_length.setdefault(length, {})[number >> (bits - length)] = key
         self._probes = [(bits - length, by_length[length]) for length in sorted(by_length, reverse=True)]
 
     def longest(self, address: bytes) -> tuple[bytes, V] | None:

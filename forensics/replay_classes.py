@@ -10,6 +10,7 @@ from forensics.captured import Captured
 from forensics.datapath_batch import REASON_CODES
 from forensics.flow_answers import reversed_packets
 from forensics.flow_times import NO_TIME, extreme
+from forensics.replay_past import ends
 from forensics.sorted_search import distinct
 from formats.address import canonical
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from forensics.flow_answers import Answered
     from forensics.flow_rows import FlowRows, FlowSide
     from forensics.policy_rules import Direction
+    from forensics.replay_past import Past
 
 Array = np.ndarray[Any, Any]
 NODE = "node-ip"
@@ -45,8 +47,8 @@ CLASSES = {
 _EPHEMERAL = 32768
 
 
-def classify(context: Context, flows: FlowRows, denials: Answered, logged: FlowSide, direction: Direction) -> Array:
-    """The class of each DENY line, as its place in CLASSES. `logged` are all lines of the program."""
+def classify(context: Context, flows: FlowRows, denials: Answered, past: Past, direction: Direction) -> Array:
+    """The class of each DENY line, as its place in CLASSES."""
     side = denials.side
     peer = side.src if direction == "ingress" else side.dst
     node = (canonical(context.node.node_ip or "") or "").split("/")[0]
@@ -55,7 +57,7 @@ def classify(context: Context, flows: FlowRows, denials: Answered, logged: FlowS
         AGAINST_POLICY: denials.policy == 1,
         POD_STATE: denials.reason == REASON_CODES["pod-state-missing"],
         MISPLACED: denials.misplaced & (denials.policy < 0),
-        LATE: _late(context, flows, side, logged),
+        LATE: _late(context, flows, side, past),
         REPLY: _reply(context, flows, side, direction),
         SERVICE: np.isin(side.dst, _services(context, flows, side) if direction == "egress" else []),
         PORT: denials.reason == REASON_CODES["namespace-no-slot"],
@@ -74,35 +76,23 @@ def _services(context: Context, flows: FlowRows, side: FlowSide) -> list[int]:
     ]
 
 
-def _late(context: Context, flows: FlowRows, side: FlowSide, logged: FlowSide) -> Array:
+def _late(context: Context, flows: FlowRows, side: FlowSide, past: Past) -> Array:
     """Whether the same program had allowed the flow, or it was cleaned out of conntrack, before the denial."""
-    allowed = logged.rows(np.flatnonzero(logged.allowed & (logged.utc_ns != NO_TIME)))
-    since = extreme(_tuples(allowed), allowed.utc_ns, _tuples(side), latest=False)
+    since = past.first_allowed(side)
     late: Array = (since != NO_TIME) & (since < side.utc_ns)
     swept = context.neighbours.changes.swept
     if swept:
         codes = [flows.addresses.find([src, dst]) for src, _, dst, _, _ in swept]
         kept = [
-            (*ends, sport, dport, time)
-            for ends, (_, sport, _, dport, time) in zip(codes, swept, strict=True)
-            if len(ends) == 2
+            (*pair, sport, dport, time)
+            for pair, (_, sport, _, dport, time) in zip(codes, swept, strict=True)
+            if len(pair) == 2
         ]
         rows = np.array(kept, np.int64).reshape(-1, 5)
-        gone = extreme(
-            _ends(*rows[:, :4].T), rows[:, 4], _ends(side.src, side.dst, side.sport, side.dport), latest=False
-        )
+        gone = extreme(ends(*rows[:, :4].T), rows[:, 4], ends(side.src, side.dst, side.sport, side.dport), latest=False)
         late |= (gone != NO_TIME) & (gone <= side.utc_ns)
     late &= side.utc_ns != NO_TIME
     return late
-
-
-def _ends(src: Array, dst: Array, sport: Array, dport: Array) -> tuple[Array, Array]:
-    return src.astype(np.int64) << 32 | dst, sport.astype(np.int64) << 32 | dport
-
-
-def _tuples(side: FlowSide) -> tuple[Array, Array]:
-    ends, ports = _ends(side.src, side.dst, side.sport, side.dport)
-    return ends, ports << 16 | (side.protocol.astype(np.int64) & 0xFFF) << 4 | side.direction
 
 
 def _reply(context: Context, flows: FlowRows, side: FlowSide, direction: Direction) -> Array:

@@ -8,14 +8,15 @@ import numpy as np
 
 from forensics.datapath_batch import REASON_CODES
 from forensics.flow_answers import packets
-from forensics.flow_times import NO_TIME, extreme
+from forensics.flow_times import NO_TIME
 from forensics.pod_names import identifiers
 
 if TYPE_CHECKING:
     from forensics.captured import Captured
     from forensics.context import Context
     from forensics.flow_answers import Answered
-    from forensics.flow_rows import FlowRows, FlowSide
+    from forensics.flow_rows import FlowRows
+    from forensics.replay_past import Past
 
 Array = np.ndarray[Any, Any]
 
@@ -40,8 +41,8 @@ _SKEW_NS = 1_000_000_000
 _BY_ENTRY = ("admin-deny", "admin-allow", "namespace-allow", "namespace-reserved", "namespace-no-slot")
 
 
-def reasons(context: Context, captured: Captured, flows: FlowRows, listed: Answered, every: Answered) -> Array:
-    """The reason of each listed line, as its place in REASONS. `every` are all lines of the program."""
+def reasons(context: Context, captured: Captured, flows: FlowRows, listed: Answered, past: Past) -> Array:
+    """The reason of each listed line, as its place in REASONS."""
     last = last_change(context, captured.direction)
     time, count = listed.side.utc_ns, len(listed)
     changed = (time != NO_TIME) & (time <= last + _SKEW_NS) if last is not None else np.zeros(count, bool)
@@ -49,10 +50,13 @@ def reasons(context: Context, captured: Captured, flows: FlowRows, listed: Answe
     half = any(not state.whole or not state.all_known for state in maps)
     stateless = np.zeros(count, bool)
     if captured.state is None and captured.generation.pod_state_keys:
-        stateless = _by_state(captured, listed) | (listed.side.tier == flows.vocabularies["tier"].code("ERROR"))
+        error = flows.vocabularies["tier"].known("ERROR")
+        stateless = _by_state(captured, listed)
+        if error is not None:
+            stateless = stateless | (listed.side.tier == error)
     tried = {
         CORRUPTION: listed.misplaced & listed.explained,
-        CHANGED: changed | _settled_later(listed, every),
+        CHANGED: changed | _settled_later(listed, past),
         CONNTRACK: _tracked(captured, flows, listed),
         HALF: np.full(count, half),
         NO_STATE: stateless,
@@ -78,16 +82,11 @@ def _by_state(captured: Captured, listed: Answered) -> Array:
     return ~np.isin(listed.reason, [REASON_CODES[name] for name in _BY_ENTRY])
 
 
-def _settled_later(listed: Answered, every: Answered) -> Array:
+def _settled_later(listed: Answered, past: Past) -> Array:
     """Whether a later line of the same ends, protocol and port is as the maps say: then they changed in between."""
-    settled = every.side.rows(np.flatnonzero(every.explained & (every.side.utc_ns != NO_TIME)))
-    latest = extreme(_key(settled), settled.utc_ns, _key(listed.side), latest=True)
+    latest = past.last_settled(listed.side)
     later: Array = (latest != NO_TIME) & (listed.side.utc_ns != NO_TIME) & (latest > listed.side.utc_ns)
     return later
-
-
-def _key(side: FlowSide) -> tuple[Array, Array]:
-    return side.src.astype(np.int64) << 32 | side.dst, side.protocol.astype(np.int64) << 32 | side.dport
 
 
 def _tracked(captured: Captured, flows: FlowRows, listed: Answered) -> Array:

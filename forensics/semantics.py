@@ -167,15 +167,17 @@ class _Values:
         examined = side.generation.slots_examined[self._family]
         out = np.full(len(entries) + 1, _NONE, dtype=np.int64)
         read = self._read[tier, examined]
-        for row, value in enumerate(entries.values()):
+        # entries share their values: to look at each object once is cheaper than to hash its slots again and again
+        told: dict[int, int] = {}
+        for value in {id(value): value for value in entries.values()}.values():
             if value is None:
-                out[row] = _UNKNOWN
+                told[id(value)] = _UNKNOWN
                 continue
-            number = read.get(value)
-            if number is None:
+            if value not in read:
                 made = canonical_namespace(value, examined) if tier == "namespace" else canonical_cluster(value)
-                number = read[value] = self._number(tier, made)
-            out[row] = number
+                read[value] = self._number(tier, made)
+            told[id(value)] = read[value]
+        out[:-1] = [told[id(value)] for value in entries.values()]
         return out
 
     def _number(self, tier: str, made: Canonical) -> int:

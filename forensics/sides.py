@@ -6,6 +6,7 @@ that is said.
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from forensics.comparable import tier_known
@@ -32,24 +33,14 @@ TIERS_BY_KEY = ("namespace", "cluster")
 
 def slots_of(state: MapState) -> dict[str, Slots | None]:
     """{CIDR: slots} of a dumped rule map as its tier reads them; None for a value that is not known."""
-    cluster = state.tier == "cluster"
-    rows = state.slots()
-    values = state.as_dict() if state.view is not None and state.view.raw else {}
-    made: dict[bytes, Slots] = {}
-    out: dict[str, Slots | None] = {}
-    for entry in state.entries:
-        if not entry.known:
-            out[entry.cidr] = None
-            continue
-        value = values.get(entry.key)
-        slots = None if value is None else made.get(value)
-        if slots is None:
-            read = rows[entry.row]
-            slots = tuple(read) if cluster else tuple((protocol, start, end) for protocol, _, start, end in read)
-            if value is not None:
-                made[value] = slots
-        out[entry.cidr] = slots
-    return out
+    fields = ("protocol", "priority", "start_port", "end_port")
+    which, slots = state.slots().by_value(*(fields if state.tier == "cluster" else (fields[0], *fields[2:])))
+    known = None if state.view is None else state.view.dump.value_known
+    shown = repeat(True) if known is None else known.tolist()
+    return {
+        cidr: slots[value] if there else None
+        for cidr, value, there in zip(state.texts, which.tolist(), shown, strict=False)
+    }
 
 
 def own_entry(context: Context) -> str | None:
@@ -72,10 +63,10 @@ def asked(
         return {
             key_of_cidr(cidr): None if slots is None else ruleset_slots(slots, tier) for cidr, slots in kept.items()
         }
+    entries = ideal.entries
+    values = [ruleset_slots(each.wanted, tier) for each in entries.shared]
     out: dict[bytes, Value | None] = {
-        key_of_cidr(cidr): ruleset_slots(entry.admissible.wanted, tier)
-        for cidr, entry in ideal.entries.items()
-        if entry.kind != "node" or own is not None
+        key: values[number] for key, number in entries.by_key(node=own is not None).items()
     }
     for cidr, slots in (present or {}).items():
         mine = cidr == own if own is not None else cidr.endswith(_HOSTS)
@@ -97,7 +88,7 @@ def dumped(state: MapState | None, wanted: Mapping[bytes, Value | None]) -> dict
     if state is None:
         return dict(wanted)
     values = state.as_dict()
-    out: dict[bytes, Value | None] = {entry.key: values.get(entry.key) for entry in state.entries}
+    out: dict[bytes, Value | None] = {key: values.get(key) for key in state.raw_keys()}
     if state.whole:
         return out
     shown = {cidr_of_key(key) for key in out}
@@ -124,6 +115,7 @@ def pod_states(context: Context, direction: str) -> tuple[dict[int, int], dict[i
         context.intent.version,
         node.enforcing_mode or "standard",
         node_ip=node.node_ip,
+        book=context.intent.book,
     )
     if node.enforcing_mode is None:
         admissible = {key: states | _DEFAULTS if states & _DEFAULTS and key == 0 else states

@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forensics.distinct_values import once_each
 from formats import layouts
-from formats.mapview import protocol_name, row_bytes
+from formats.mapview import protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from forensics.distinct_values import Distinct
 
 #: What the agent writes (fw_rule_processor.go, v1.0.5 to v1.4.1): TCP, UDP, SCTP, ANY, and RESERVED for excepts.
 NAMESPACE_PROTOCOLS = (0, 6, 17, 132, 254, 255)
 CLUSTER_PROTOCOLS = (0, 6, 17, 132, 254)
 MAX_PORT = 65535
+#: Values whose readings a Reader keeps.
+_REMEMBERED = 1 << 16
 _NAMESPACE_WORDS = layouts.NAMESPACE_VALUE_SIZE // 4
 
 
@@ -37,6 +42,15 @@ class Strides(NamedTuple):
     namespace: Reading
     cluster: Reading
 
+    def of(self, rows: np.ndarray[Any, Any]) -> Strides:
+        """The readings of some values, by their numbers."""
+        return Strides(*(Reading(each.sane[rows], each.used[rows]) for each in self))
+
+    def and_those(self, others: Strides) -> Strides:
+        """These readings, and behind them others."""
+        pairs = zip(self, others, strict=True)
+        return Strides(*(Reading(*map(np.concatenate, zip(mine, theirs, strict=True))) for mine, theirs in pairs))
+
 
 def read_both(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Strides:
     """Both readings of uint32[n, w] values with their known mask; a word that is not known contradicts nothing.
@@ -45,13 +59,36 @@ def read_both(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Strid
     """
     if len(words) > 1 and words.shape[1] and known.all():
         # few rule sets are behind many entries: each distinct value is read once
-        numbers: dict[bytes, int] = {}
-        back = [numbers.setdefault(row, len(numbers)) for row in row_bytes(words)]
-        first = np.empty(len(numbers), np.intp)
-        first[back[::-1]] = np.arange(len(back))[::-1]
-        distinct = _both(words[first], known[first])
-        return Strides(*(Reading(reading.sane[back], reading.used[back]) for reading in distinct))
+        distinct, which = once_each(words)
+        return _both(distinct, np.ones(distinct.shape, bool)).of(which)
     return _both(words, known)
+
+
+class Reader:
+    """Reads raw values: each distinct value of all the maps that it is asked about is read once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        self._read = _NOTHING
+
+    def read(self, values: Distinct) -> Strides:
+        """Both readings of each entry, as read_both gives them of the entries' words."""
+        rows = values.bytes()
+        if len(self._numbers) > _REMEMBERED:
+            self._numbers, self._read = {}, _NOTHING
+        fresh = [at for at, row in enumerate(rows) if row not in self._numbers]
+        if fresh:
+            table = values.values[fresh]
+            words = np.ascontiguousarray(table[:, : table.shape[1] // 4 * 4]).view("<u4")
+            self._read = self._read.and_those(_both(words, np.ones(words.shape, bool)))
+            for at in fresh:
+                self._numbers[rows[at]] = len(self._numbers)
+        numbers = np.array([self._numbers[row] for row in rows], np.intp)
+        return self._read.of(numbers[values.which])
+
+
+_NO_READING = Reading(np.zeros(0, bool), np.zeros(0, int))
+_NOTHING = Strides(_NO_READING, _NO_READING)
 
 
 def _both(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> Strides:

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from forensics.podstate import UNNAMED
+from forensics.podstate import UNNAMED, Entries
 from forensics.strides import read_both
 from forensics.versions import between
 from formats import layouts
 from formats.address import canonical
+from formats.key_texts import key_texts
 from formats.mapview import row_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from forensics.context import Context
     from forensics.podstate import Entry, MapState
     from forensics.policy_rules import Direction
+    from forensics.strides import Strides
 
 STRIDE = "stride"
 LOG = "log"
@@ -51,9 +54,9 @@ class Judgement(NamedTuple):
     """
 
     misplaced: list[Misplaced]
-    unclear: list[Entry]
+    unclear: Sequence[Entry]
     checked: int
-    odd: tuple[Entry, ...] = ()
+    odd: Sequence[Entry] = ()
     unseen: int | None = 0
     #: it is not known whose map this is, and it reads as a namespace map that was printed by dump-cp-maps
     stray: bool = False
@@ -68,43 +71,42 @@ def _judge_cluster(context: Context, state: MapState) -> Judgement:
     rows = _known_rows(state)
     if not len(rows):
         return Judgement([], [], 0, unseen=_unseen(state, 0))
-    words, known = state.words()
-    if _stray(context, state, words[rows], known[rows]):
+    if _stray(context, state, rows):
         return Judgement([], [], len(rows), stray=True)
-    readings = read_both(words, known)
-    namespace, cluster = readings.namespace.sane[rows], readings.cluster.sane[rows]
+    readings = _readings(context, state).of(rows)
+    namespace, cluster = readings.namespace.sane, readings.cluster.sane
     misplaced = [Misplaced(state.entry(row), STRIDE) for row in rows[namespace & ~cluster].tolist()]
-    both = [state.entry(row) for row in rows[namespace & cluster].tolist()]
-    odd = tuple(state.entry(row) for row in rows[~namespace & ~cluster].tolist())
+    both = rows[namespace & cluster]
+    odd = Entries(state, rows[~namespace & ~cluster].tolist())
     unseen = _unseen(state, len(rows))
-    if not both:
+    if not len(both):
         return Judgement(misplaced, [], len(rows), odd, unseen)
-    unclear: list[Entry] = []
     # beside a rule that is certainly the cluster tier's, bad neighbours alone prove nothing of an unclear one
     certain = bool((cluster & ~namespace).any())
-    surroundings = _Surroundings(context, state, bool(misplaced), words, certain=certain)
-    for entry in both:
-        reason, undecided = surroundings.decide(entry)
-        if reason is not None:
-            misplaced.append(Misplaced(entry, reason))
-        elif undecided:
-            unclear.append(entry)
-    misplaced.sort(key=lambda item: item.entry.row)
+    more, unclear = _Surroundings(context, state, bool(misplaced), certain=certain).sort(both)
+    misplaced = sorted([*misplaced, *more], key=lambda item: item.entry.row)
     return Judgement(misplaced, unclear, len(rows), odd, unseen)
 
 
-def _stray(context: Context, state: MapState, words: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> bool:
+def _readings(context: Context, state: MapState) -> Strides:
+    """Both readings of every entry; they say nothing of an entry whose value is not known."""
+    distinct = state.distinct
+    return read_both(*state.words()) if distinct is None else context.neighbours.reader.read(distinct)
+
+
+def _stray(context: Context, state: MapState, rows: np.ndarray[Any, Any]) -> bool:
     """Whether this is text without a map's name that may be a namespace map printed at the cluster map's stride.
 
     Behind byte 288 such a print has zeros in every entry. After a write of the wrong size nearly every entry has
     something there: of 15,115 writes observed 149 had zeros.
     """
-    if state.view is None or state.view.raw or len(words) < _STRAY_ENTRIES:
+    if state.view is None or state.view.raw or len(rows) < _STRAY_ENTRIES:
         return False
     dump = state.view.dump
     if dump.map_name or context.pod.identifier not in (UNNAMED, f"map-{dump.map_id}"):
         return False
     tail = layouts.NAMESPACE_VALUE_SIZE // 4
+    words, known = (each[rows] for each in state.words())
     readings = read_both(words, known)
     empty = not bool((words[:, tail:] != 0).any()) and bool(known[:, tail::4].all())
     return (
@@ -129,13 +131,11 @@ def _known_rows(state: MapState) -> np.ndarray[Any, Any]:
 
 
 class _Surroundings:
-    """What stands around an entry that can be read both ways."""
+    """What stands around entries that can be read both ways."""
 
-    def __init__(
-        self, context: Context, state: MapState, neighbours: bool, words: np.ndarray[Any, Any], *, certain: bool
-    ) -> None:
+    def __init__(self, context: Context, state: MapState, neighbours: bool, *, certain: bool) -> None:
         """`neighbours`: other entries of the map are misplaced; `certain`: others are surely cluster rules."""
-        self._context, self._neighbours, self._words, self._certain = context, neighbours, words, certain
+        self._state, self._neighbours, self._certain = state, neighbours, certain
         direction: Direction = "egress" if state.direction == "egress" else "ingress"
         intent = context.intent
         expected = intent.expected(direction)
@@ -143,7 +143,6 @@ class _Surroundings:
         self._namespace = expected.namespace.entries
         self._known = intent.cluster_known.yes
         self._written = {canonical(cidr) for write in context.misdirected(state) for cidr in write.cidrs}
-        self._slots = state.slots()
         self._heads = _namespace_heads(context, direction)
         beside = context.dumped(f"{direction}_map")
         #: what the namespace policies ask for and the namespace map lacks: found here, it went to the wrong map
@@ -153,20 +152,54 @@ class _Surroundings:
         elif self._lacked and beside is not None:
             self._lacked -= beside.cidrs
 
-    def decide(self, entry: Entry) -> tuple[str | None, bool]:
+    def sort(self, rows: np.ndarray[Any, Any]) -> tuple[list[Misplaced], Entries]:
+        """(the misplaced ones among some rows, those that stay undecided)."""
+        misplaced: list[Misplaced] = []
+        undecided: list[int] = []
+        unnamed = {familiar: self._by_value(familiar=familiar) for familiar in (False, True)}
+        for row, named, familiar in zip(rows.tolist(), self._named(rows), self._familiar(rows), strict=True):
+            reason, open_ = self._decide(self._state.entry(row), familiar=familiar) if named else unnamed[familiar]
+            if reason is not None:
+                misplaced.append(Misplaced(self._state.entry(row), reason))
+            elif open_:
+                undecided.append(row)
+        return misplaced, Entries(self._state, undecided)
+
+    def _named(self, rows: np.ndarray[Any, Any]) -> list[bool]:
+        """Whether a policy or the log names the entry's CIDR; of all others the value alone decides."""
+        names = {*self._cluster, *self._namespace, *self._written}
+        if not names or self._state.view is None:
+            return [False] * len(rows)
+        return [cidr in names for cidr in key_texts(self._state.view.dump.keys[rows])]
+
+    def _familiar(self, rows: np.ndarray[Any, Any]) -> list[bool]:
+        """Whether the namespace map beside has the rules that the first 288 bytes are."""
+        distinct, size = self._state.distinct, layouts.NAMESPACE_VALUE_SIZE
+        if distinct is None:
+            words, _ = self._state.words()
+            return [head in self._heads for head in row_bytes(words[rows, : size // 4].astype("<u4"))]
+        whole = distinct.values.shape[1] // 4 * 4
+        flags = np.array([value[: min(size, whole)] in self._heads for value in distinct.bytes()], bool)
+        found: list[bool] = flags[distinct.which[rows]].tolist()
+        return found
+
+    def _decide(self, entry: Entry, *, familiar: bool) -> tuple[str | None, bool]:
         """(the reason it is misplaced, or None; whether it stays undecided)."""
         explained = self._cluster.get(entry.cidr)
-        if explained is not None and explained.admissible.admits(self._slots[entry.row]):
+        if explained is not None and explained.admissible.admits(self._state.slots()[entry.row]):
             return None, False
         if explained is not None:
             return (POLICIES if self._namespace_rules(entry) else None), False
         if entry.cidr in self._written:
             return LOG, False
-        known_rules = self._head(entry) in self._heads
-        belongs = entry.cidr in self._namespace or known_rules
+        asked = entry.cidr in self._namespace
+        moved = entry.cidr in self._lacked and (familiar or self._namespace_rules(entry))
+        return self._by_value(familiar=familiar, asked=asked, moved=moved)
+
+    def _by_value(self, *, familiar: bool, asked: bool = False, moved: bool = False) -> tuple[str | None, bool]:
+        belongs = asked or familiar
         if self._neighbours and (belongs or self._known or not self._certain):
             return NEIGHBOURS, False
-        moved = entry.cidr in self._lacked and (known_rules or self._namespace_rules(entry))
         if moved or (belongs and self._known):
             return POLICIES, False
         return None, True
@@ -174,20 +207,20 @@ class _Surroundings:
     def _namespace_rules(self, entry: Entry) -> bool:
         """Whether the entry holds what the namespace policies ask for its CIDR."""
         wanted = self._namespace.get(entry.cidr)
-        words = self._words[entry.row][: layouts.NAMESPACE_VALUE_SIZE // 4].reshape(-1, 3).tolist()
-        return wanted is not None and wanted.admissible.admits([tuple(slot) for slot in words if any(slot)])
-
-    def _head(self, entry: Entry) -> bytes:
-        return bytes(self._words[entry.row][: layouts.NAMESPACE_VALUE_SIZE // 4].astype("<u4").tobytes())
+        words = self._state.row_words(entry.row)[0][: layouts.NAMESPACE_VALUE_SIZE // 4]
+        slots = [tuple(words[at : at + 3]) for at in range(0, len(words), 3)]
+        return wanted is not None and wanted.admissible.admits([slot for slot in slots if any(slot)])
 
 
 def _namespace_heads(context: Context, direction: str) -> set[bytes]:
     """Values of the namespace map of the same pods and direction."""
     state = context.dumped(f"{direction}_map")
-    if state is None or state.view is None or state.view.dump.values is None:
+    if state is None or state.distinct is None:
         return set()
-    values = state.view.dump.values[_known_rows(state)]
-    return set(row_bytes(values))
+    values, which = state.distinct
+    held = np.zeros(len(values), bool)
+    held[which[_known_rows(state)]] = True
+    return set(row_bytes(values[held]))
 
 
 def judge_namespace(context: Context, state: MapState) -> Judgement:
@@ -199,15 +232,14 @@ def _judge_namespace(context: Context, state: MapState) -> Judgement:
     rows = _known_rows(state)
     if not len(rows):
         return Judgement([], [], 0, unseen=_unseen(state, 0))
-    words, known = state.words()
-    readings = read_both(words, known)
-    raw = ~readings.namespace.sane[rows] & readings.cluster.sane[rows]
+    readings = _readings(context, state).of(rows)
+    raw = ~readings.namespace.sane & readings.cluster.sane
     if state.view is None or not state.view.raw:
         raw[:] = False
     misplaced = [Misplaced(state.entry(row), STRIDE) for row in rows[raw].tolist()]
     misplaced += [Misplaced(entry, reason) for entry, reason in _cluster_rules(context, state, rows[~raw])]
     misplaced.sort(key=lambda item: item.entry.row)
-    odd = tuple(state.entry(row) for row in rows[~readings.namespace.sane[rows] & ~raw].tolist())
+    odd = Entries(state, rows[~readings.namespace.sane & ~raw].tolist())
     return Judgement(misplaced, [], len(rows), odd, _unseen(state, len(rows)))
 
 
@@ -225,23 +257,21 @@ def _cluster_rules(context: Context, state: MapState, rows: np.ndarray[Any, Any]
     cluster = set(expected.cluster.entries)
     if not cluster and not logged:
         return []
-    namespace = {cidr for cidr, entry in expected.namespace.entries.items()} if intent.selected else set()
+    namespace = set(expected.namespace.entries) if intent.selected else set()
     if not logged and not intent.known.yes and not _cluster_map_lacks(context, direction, cluster):
         return []
+    assert state.view is not None
     out: list[tuple[Entry, str]] = []
-    for entry in map(state.entry, rows.tolist()):
-        if entry.cidr in namespace or _is_node(context, entry.cidr):
-            continue
-        if entry.cidr in logged:
-            out.append((entry, LOG))
-        elif entry.cidr in cluster:
-            out.append((entry, POLICIES))
+    for row, cidr in zip(rows.tolist(), key_texts(state.view.dump.keys[rows]), strict=True):
+        named = cidr in logged or cidr in cluster
+        if named and cidr not in namespace and not _is_node(context, cidr):
+            out.append((state.entry(row), LOG if cidr in logged else POLICIES))
     return out
 
 
 def _cluster_map_lacks(context: Context, direction: str, wanted: set[str]) -> bool:
     state = context.dumped(f"cp_{direction}_map")
-    return state is not None and state.whole and not ({entry.cidr for entry in state.entries} & wanted)
+    return state is not None and state.whole and not (state.cidrs & wanted)
 
 
 def _is_node(context: Context, cidr: str) -> bool:

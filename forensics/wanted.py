@@ -15,7 +15,7 @@ from forensics.intent import value_of
 from forensics.policy_rules import endpoints_of, rules_of
 from forensics.ruleset import cluster_slots
 from forensics.verdict_path import unread
-from formats.address import cidr_of_key, key_of_cidr
+from formats.address import cidr_of_key
 from formats.layouts import PROTOCOL_ANY, PROTOCOL_RESERVED, SLOTS
 
 if TYPE_CHECKING:
@@ -72,6 +72,13 @@ class By(NamedTuple):
     rule: str
 
 
+class _Slots(NamedTuple):
+    """What the entries of a tier are to hold: the key of each, and the place of its slots among those that differ."""
+
+    numbers: dict[bytes, int]
+    shared: list[tuple[Slot, ...]]
+
+
 class Wanted:
     """The policies' view of one pod identifier and direction."""
 
@@ -96,18 +103,16 @@ class Wanted:
     @cached_property
     def layers(self) -> list[Datapath]:
         """Programs that together hold every rule: the first that has an entry and a slot for a packet speaks."""
-        longest = max(map(len, self._slots["namespace"].values()), default=0)
+        namespace, cluster = (self._slots[tier] for tier in _TIERS)
+        longest = max((len(namespace.shared[number]) for number in set(namespace.numbers.values())), default=0)
         room = self._generation.slots_examined[self._intent.family]
         layers = []
         for start in range(0, max(longest, 1), room):
+            upper = [value_of(each[start : start + room] or each[:room], "namespace") for each in namespace.shared]
+            lower = [value_of(each, "cluster") for each in cluster.shared]
             maps = {
-                f"{self.direction}_map": {
-                    key: value_of(slots[start : start + room] or slots[:room], "namespace")
-                    for key, slots in self._slots["namespace"].items()
-                },
-                f"cp_{self.direction}_map": {
-                    key: value_of(slots, "cluster") for key, slots in self._slots["cluster"].items()
-                },
+                f"{self.direction}_map": {key: upper[number] for key, number in namespace.numbers.items()},
+                f"cp_{self.direction}_map": {key: lower[number] for key, number in cluster.numbers.items()},
             }
             layers.append(self._datapath(maps))
         return layers
@@ -143,17 +148,16 @@ class Wanted:
         return excepts + [self._by(rule) for rule in named if rule is not None]
 
     @cached_property
-    def _slots(self) -> dict[str, dict[bytes, tuple[Slot, ...]]]:
-        """{tier: {key: slots}}, equal slots once, cluster slots best first: what is cut off last matters least."""
-        out: dict[str, dict[bytes, tuple[Slot, ...]]] = {}
+    def _slots(self) -> dict[str, _Slots]:
+        """The slots of each tier, equal slots once, cluster slots best first: what is cut off last matters least."""
+        out: dict[str, _Slots] = {}
         for tier in _TIERS:
-            out[tier] = {}
-            for cidr, entry in self._expected.tier(tier).entries.items():
-                if entry.kind == "node" and not self.context.node.node_ip:
-                    continue
-                slots = dict.fromkeys(entry.admissible.wanted)
-                order = sorted(slots, key=lambda slot: slot[1]) if tier == "cluster" else list(slots)
-                out[tier][key_of_cidr(cidr)] = tuple(order)
+            entries = self._expected.tier(tier).entries
+            shared = []
+            for each in entries.shared:
+                slots = dict.fromkeys(each.wanted)
+                shared.append(tuple(sorted(slots, key=lambda slot: slot[1]) if tier == "cluster" else slots))
+            out[tier] = _Slots(entries.by_key(node=bool(self.context.node.node_ip)), shared)
         return out
 
     def _maps(self, packet: Packet) -> dict[str, dict[bytes, bytes]]:
@@ -162,8 +166,9 @@ class Wanted:
         maps: dict[str, dict[bytes, bytes]] = {}
         for tier in _TIERS:
             maps[names[tier]] = {}
-            for key, slots in self._slots[tier].items():
-                first = slots
+            numbers, shared = self._slots[tier]
+            for key, number in numbers.items():
+                first = slots = shared[number]
                 if len(slots) > room[tier]:
                     first = tuple(
                         sorted(slots, key=lambda slot: not _speaks(slot, packet.protocol, packet.dport))

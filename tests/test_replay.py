@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forensics import analyze
+from forensics import analyze, flow_rows, replay_examples
 from forensics.analysis import read_case
 from forensics.captured import Captured
 from forensics.context import Context
 from forensics.datapath import Packet
-from forensics.detectors.unexplained_flow import DETECTOR, LISTED
+from forensics.detectors.unexplained_flow import DETECTOR
 from forensics.flow_rows import FlowRows
 from forensics.neighbours import Neighbours
 from forensics.replay import replay
+from forensics.replay_examples import LISTED
 from formats.base import ENTRY_SPAN_DTYPE, FlowBatch, Record, Span
 from formats.log_time import utc_ns
 
@@ -286,7 +287,8 @@ def test_a_finding_lists_some_lines_and_counts_all() -> None:
     assert finding.severity == "low"
 
 
-def test_many_lines_get_the_answers_of_one_by_one() -> None:
+def test_many_lines_get_the_answers_of_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_examples, "LISTED", 1000)
     chance = random.Random(5)
     peers = ["10.100.1.5", "10.100.1.21", "10.100.1.22", "10.100.1.40", "10.7.7.7", "172.16.3.4", "203.0.113.1"]
     lines = [
@@ -327,6 +329,45 @@ def test_every_line_of_the_lab_has_a_reason(folder: Path) -> None:
         assert "corruption" not in reasons
     failed = [each["what"] for each in report.document["problems"] if DETECTOR.id in each["what"]]
     assert failed == []
+
+
+@pytest.mark.parametrize("stretch", [1, 7, 100])
+@pytest.mark.parametrize("named", [True, False])
+def test_lines_in_stretches_are_told_as_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, stretch: int, *, named: bool
+) -> None:
+    """However few lines are read at once: the same counts, examples, times and classes that look at other lines."""
+    chance = random.Random(11)
+    peers = ["10.100.1.5", "10.100.1.21", "10.100.1.40", "10.7.7.7", "172.16.3.4", "203.0.113.1"]
+    lines = [
+        line(chance.choice(peers), chance.choice([443, 40000, 40001]), "10.100.1.30", chance.choice([80, 8080, 45000]),
+             chance.choice(["ACCEPT", "DENY", "DENY"]), "ingress" if named else chance.choice([None, "ingress"]),
+             chance.choice(["ADMIN", "NETWORK_POLICY", None]),
+             ts=chance.choice([None, f"2026-11-2{chance.randrange(4)}T00:00:00.000Z"]))
+        for _ in range(900)
+    ]  # fmt: skip
+    told = []
+    for size in (1 << 18, stretch):
+        monkeypatch.setattr(flow_rows, "STRETCH", size)
+        context = context_with("incident-with-dumps", API, *lines)
+        split_in_batches(context, 13)
+        out = replayed(context)
+        order = out.worst_first.tolist()
+        assert len(context.neighbours.flows.lines(["10.100.1.30"], "ingress")) > 1 or size > len(lines)
+        told.append((out.total, len(out), out.counts, out.denied, out.since, [out.line(row) for row in order]))
+    assert told[0] == told[1]
+
+
+def split_in_batches(context: Context, size: int) -> None:
+    (batch,) = context.node.group.own[0].flows
+    context.node.group.own[0].flows = [
+        FlowBatch(
+            {name: column[at : at + size] for name, column in batch.columns.items()},
+            batch.spans[at : at + size],
+            batch.span,
+        )
+        for at in range(0, len(batch), size)
+    ]
 
 
 @pytest.mark.shared

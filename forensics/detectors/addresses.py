@@ -73,7 +73,7 @@ def answer(
 
 def _empty(context: Context, name: str) -> bool:
     state = context.dumped(name)
-    return state is not None and state.whole and not state.entries
+    return state is not None and state.whole and not state.count
 
 
 def _unselected(context: Context, missing: list[Missing], why: str) -> Answer:

@@ -53,16 +53,16 @@ def _unreadable(context: Context, name: str) -> tuple[list[str], list[Missing]]:
         if name.startswith("cp_") and not generation_of(context.intent.version).generation.tiers:
             return [], []
         return [f"no dump of {name}"], [collect.map_dump(context, name)]
-    if any(not entry.known for entry in state.entries):
+    if not state.all_known:
         return [f"{name}: the values of some entries are not shown"], [collect.map_dump(context, name)]
-    if state.tier == _CLUSTER and state.entries and not context.intent.cluster_known.yes:
+    if state.tier == _CLUSTER and state.count and not context.intent.cluster_known.yes:
         return [context.intent.cluster_known.why], [collect.CLUSTER_POLICIES]
     return [], []
 
 
 def _all_empty(context: Context, direction: str) -> bool:
     states = [context.dumped(name) for name in (f"{direction}_map", f"cp_{direction}_map")]
-    return all(state is None or (state.whole and not state.entries) for state in states)
+    return all(state is None or (state.whole and not state.count) for state in states)
 
 
 DETECTOR = Detector(

@@ -88,7 +88,7 @@ def finding(context: Context, state: MapState, judgement: Judgement, detector: s
     for item in judgement.misplaced[:12]:
         result.evidence.append(context.cite_entry(state, item.entry.row, f"{item.entry.cidr} in {name}"))
     cluster = context.dumped(f"cp_{direction}_map")
-    if cluster is not None and not cluster.entries:
+    if cluster is not None and not cluster.count:
         result.evidence.append(context.cite_dump(cluster, f"{context.full_name(cluster)} is empty"))
     names = {f"{item.name}" for item in context.node.objects if item.kind == "ClusterPolicyEndpoint"}
     result.evidence += context.cite_policies(names, "asks for these CIDRs in the cluster tier")[:3]

@@ -28,6 +28,8 @@ from forensics.tierjudge import (
 from forensics.versions import at_least
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from forensics.context import Context
     from forensics.effects import Effect
     from forensics.podstate import Entry, MapState
@@ -98,7 +100,7 @@ def open_questions(context: Context, state: MapState, judgement: Judgement) -> t
         )
         missing.append(dump)
     if judgement.unclear:
-        listed = _some([entry.cidr for entry in judgement.unclear], _NAMED)
+        listed = _listed(judgement.unclear)
         verb = "reads as a rule" if len(judgement.unclear) == 1 else "read as rules"
         notes.append(f"{state.name}: {listed} {verb} of either tier, and no policy at hand explains it")
         known = context.intent.cluster_known.yes
@@ -106,7 +108,7 @@ def open_questions(context: Context, state: MapState, judgement: Judgement) -> t
         if not context.intent.known.yes:
             missing.append(collect.POLICIES)
     if judgement.odd:
-        listed = _some([entry.cidr for entry in judgement.odd], _NAMED)
+        listed = _listed(judgement.odd)
         notes.append(f"{state.name}: the value of {listed} is a rule of neither tier")
         missing.append(dump)
     if judgement.unseen is None:
@@ -124,7 +126,7 @@ def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding
         return cluster_rules.finding(context, state, judgement, DETECTOR.id)
     entries = [item.entry.cidr for item in judgement.misplaced]
     direction: Direction = "egress" if state.direction == "egress" else "ingress"
-    meant_of = {item.entry.cidr: meant(*_row_words(state, item.entry.row)) for item in judgement.misplaced}
+    meant_of = {item.entry.cidr: meant(*state.row_words(item.entry.row)) for item in judgement.misplaced}
     least = context.datapaths(direction, _wanted(context, state, judgement, [m.least for m in meant_of.values()]))
     others = Others(_others(context, state))
     effects = {cidr: least.effects(cidr, others) for cidr in entries}
@@ -170,11 +172,6 @@ def _finding(context: Context, state: MapState, judgement: Judgement) -> Finding
     return finding
 
 
-def _row_words(state: MapState, row: int) -> tuple[list[int], list[bool]]:
-    words, known = state.words()
-    return words[row].tolist(), known[row].tolist()
-
-
 def _impact(denied: list[str], allowed: list[str], hidden: set[str]) -> str:
     if hidden and not denied and not allowed:
         return "Which packets are treated differently cannot be told: the dump does not show what the rules were."
@@ -205,8 +202,8 @@ def _text(entry: Entry, least: dict[str, list[Effect]], most: dict[str, list[Eff
 
 def _row(context: Context, state: MapState, entry: Entry, effect: str) -> dict[str, Any]:
     """One entry with both readings, what trails it and what the kernel does to traffic of it."""
-    words, known = state.words()
     row, cidr = entry.row, entry.cidr
+    words, known = state.row_words(row)
     value = state.value(row)
     tail = context.neighbours.tail(value) if value is not None else None
     return {
@@ -215,8 +212,8 @@ def _row(context: Context, state: MapState, entry: Entry, effect: str) -> dict[s
         "key_hex": entry.key.hex(),
         "value_hex": value.hex() if value is not None else None,
         "boundary": HEAD,
-        "as_namespace": namespace_text(words[row].tolist(), known[row].tolist()),
-        "as_cluster": cluster_text(words[row].tolist(), known[row].tolist()),
+        "as_namespace": namespace_text(words, known),
+        "as_cluster": cluster_text(words, known),
         "trailing": {"kind": tail.kind, "hex": tail.hex, "source": tail.source} if tail else None,
         "effect": effect,
     }
@@ -240,7 +237,7 @@ def _others(context: Context, state: MapState) -> set[str]:
     """Every CIDR of both dumped maps and of the policies: a wider entry speaks for what none of them covers."""
     direction: Direction = "egress" if state.direction == "egress" else "ingress"
     dumped = [context.dumped(name) for name in (f"{direction}_map", state.name)]
-    others = {entry.cidr for each in dumped if each is not None for entry in each.entries}
+    others = {cidr for each in dumped if each is not None for cidr in each.cidrs}
     if context.intent.known.yes:
         others |= set(context.intent.expected(direction, ideal=True).namespace.entries)
     return others
@@ -283,9 +280,14 @@ def _summary(
     return " ".join(parts)
 
 
-def _some(texts: list[str], limit: int = 4) -> str:
-    rest = f" and {len(texts) - limit} more" if len(texts) > limit else ""
-    return "; ".join(texts[:limit]) + rest
+def _listed(entries: Sequence[Entry]) -> str:
+    return _some([entry.cidr for entry in entries[:_NAMED]], _NAMED, len(entries))
+
+
+def _some(texts: list[str], limit: int = 4, count: int | None = None) -> str:
+    """The first few of `count` texts, of all there are by default."""
+    more = (len(texts) if count is None else count) - limit
+    return "; ".join(texts[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def _count(number: int) -> str:

@@ -106,8 +106,8 @@ def _finding(context: Context, state: MapState, misplaced: list[Misplaced]) -> F
 
 
 def _row(context: Context, state: MapState, item: Misplaced) -> dict[str, Any]:
-    words, known = state.words()
     row = item.entry.row
+    words, known = state.row_words(row)
     value = state.value(row)
     tail = context.neighbours.tail(value) if value is not None else None
     trailing = {"kind": tail.kind, "hex": tail.hex, "source": tail.source} if tail else _printed_tail(state, row)
@@ -117,8 +117,8 @@ def _row(context: Context, state: MapState, item: Misplaced) -> dict[str, Any]:
         "key_hex": item.entry.key.hex(),
         "value_hex": value.hex() if value is not None else None,
         "boundary": HEAD,
-        "as_namespace": namespace_text(words[row].tolist(), known[row].tolist()),
-        "as_cluster": cluster_text(words[row].tolist(), known[row].tolist()),
+        "as_namespace": namespace_text(words, known),
+        "as_cluster": cluster_text(words, known),
         "trailing": trailing,
         "effect": "",
     }
@@ -126,9 +126,9 @@ def _row(context: Context, state: MapState, item: Misplaced) -> dict[str, Any]:
 
 def _printed_tail(state: MapState, row: int) -> dict[str, Any] | None:
     """What the text form shows of slots 18 to 23: enough to say that something trails, not what all of it is."""
-    words, known = state.words()
+    words, known = state.row_words(row)
     begin = HEAD // 4
-    shown = cluster_text(words[row][begin:].tolist(), known[row][begin:].tolist())
+    shown = cluster_text(words[begin:], known[begin:])
     if not shown:
         return None
     return {"kind": "printed as further slots", "hex": None, "source": "; ".join(shown)}

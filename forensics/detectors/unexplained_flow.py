@@ -8,6 +8,7 @@ from forensics import collect
 from forensics.detectors.base import Detector
 from forensics.evidence import cite
 from forensics.finding import Answer, Finding, cannot_tell, clean, found, not_applicable
+from forensics.replay_examples import LISTED, NAMED
 
 if TYPE_CHECKING:
     from forensics.context import Context
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from forensics.policy_rules import Direction
     from forensics.replay import Replay
 
-#: Lines that a finding lists; `details.counts` has all of them.
-LISTED = 50
 _CITED = 12
 _DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
 #: A misplaced entry's map -> the cause that its own finding has.
@@ -119,7 +118,7 @@ def _finding(context: Context, flows: FlowRows, replay: Replay) -> Finding:
     )
     for row in shown[:_CITED]:
         result.evidence.append(cite(flows.artifact(row["batch"]), row["span"], f"{_line(row)}: {row['why']}"))
-    result.since = next((ts for row in range(listed) if (ts := replay.line(row)["ts"]) is not None), None)
+    result.since = replay.since
     if corrupt:
         result.cause = _CAUSES.get(shown[0]["map"], _NAMESPACE_CAUSE)
     return result
@@ -161,7 +160,7 @@ def _impact(replay: Replay, order: list[int], corrupt: int) -> str:
         return "None by itself: the lines tell of other maps than those captured."
     lines: dict[str, None] = {}
     for row in order:
-        if len(lines) == _CITED:
+        if len(lines) == NAMED:
             break
         if replay.listed.misplaced[row]:
             lines[_line(replay.line(row))] = None
