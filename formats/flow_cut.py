@@ -22,6 +22,8 @@ Ints = np.ndarray[Any, Any]
 
 #: Heads and tails that are remembered; lines with further ones are read one by one.
 HEADS, TAILS = 16, 4000
+#: Words that hold what stands before the time.
+FRONT = 4
 #: Bytes of a head behind its time, and of a tail, at most: the longest caller and the longest words fit.
 HEAD_BYTES, TAIL_BYTES = 160, 88
 _SRC = b'"msg":"Flow Info: Src IP: '
@@ -40,17 +42,19 @@ class _Head:
         self.time_at = len(before)
         self.size = len(before) + ZAP_BYTES + len(after)
         self._after_at = len(before) + ZAP_BYTES
-        # whole words of both pieces, the last of each reaching back; the level and the last differ most between lines
-        places = {8: 0, **dict.fromkeys(range(0, len(before) - 7, 8)), len(before) - 8: 0}
-        marks = [(at, word(before[at : at + 8])) for at in places]
-        self._marks = [marks[0], (self.size - 8, word(after[-8:])), *marks[1:]]
+        # the level is in the second word: it tells lines of this head from most others
+        self._level_word = word(before[8:16])
+        self._before, self._masks = words(before), words(b"\xff" * len(before))
+        self._last = word(after[-8:])
+        # whole words; what they leave over is in the last one
         self._after = words(after)[: len(after) // 8]
 
-    def rows(self, text: Bytes, starts: Ints) -> Ints:
-        """Which lines begin so."""
-        rows = np.flatnonzero(text.at(starts + self._marks[0][0]) == self._marks[0][1])
-        for at, mark in self._marks[1:]:
-            same = text.at(starts[rows] + at) == mark
+    def rows(self, text: Bytes, starts: Ints, front: Ints) -> Ints:
+        """Which lines begin so; front: the first FRONT words of each."""
+        rows = np.flatnonzero(front[:, 1] == self._level_word)
+        rows = rows[text.at(starts[rows] + self.size - 8) == self._last]
+        for place, (wanted, mask) in enumerate(zip(self._before, self._masks, strict=True)):
+            same = (front[rows, place] & mask) == wanted
             if not same.all():
                 rows = rows[same]
         other = unlike(text.run(starts[rows] + self._after_at, len(self._after)), self._after)
@@ -60,8 +64,8 @@ class _Head:
 class FlowCutter:
     """Cuts the lines of one log. Columns of all its lines have words of the same lists."""
 
-    #: Bytes that must be readable behind the start of any line.
-    REACH = 32 + ZAP_BYTES + HEAD_BYTES + 2 * 8 * WIDE + 64 + TAIL_BYTES
+    #: Bytes that must be readable behind the start of any line: of all fields and what stands between them.
+    REACH = 8 * FRONT + ZAP_BYTES + HEAD_BYTES + 2 * 8 * WIDE + 3 * 8 * 3 + TAIL_BYTES
 
     def __init__(self) -> None:
         self.addresses = Addresses()
@@ -78,7 +82,7 @@ class FlowCutter:
         if found is None or found.end("ts") - found.start("ts") != ZAP_BYTES or len(self._heads) >= HEADS:
             return False
         key = line[: found.start("ts")], line[found.end("ts") : at + len(_SRC)]
-        if key in self._heads or len(key[1]) > HEAD_BYTES:
+        if key in self._heads or len(key[0]) > 8 * FRONT or len(key[1]) > HEAD_BYTES:
             return False
         self._heads[key] = _Head(*key)
         return True
@@ -88,7 +92,8 @@ class FlowCutter:
         of each level; their columns as of a FlowBatch.
         """
         heads = list(self._heads.values())
-        found = [head.rows(text, starts) for head in heads]
+        front = text.run(starts, FRONT)
+        found = [head.rows(text, starts, front) for head in heads]
         which = np.repeat(np.arange(len(heads)), [len(rows) for rows in found])
         rows = np.concatenate([*found, np.empty(0, np.int64)])
         if sum(map(len, found)) > max(map(len, found), default=0):

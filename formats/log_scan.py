@@ -22,7 +22,7 @@ from formats.log_time import ZAP_BYTES, zap_times
 Ints = np.ndarray[Any, Any]
 
 #: Bytes that must be readable behind a block: words are taken beyond its last line.
-PAD = 512
+PAD = FlowCutter.REACH
 #: First letter of a level -> level.
 LEVELS = {"d": "debug", "i": "info", "w": "warn", "e": "error", "p": "panic", "f": "fatal"}
 #: Levels whose lines are passed over when their message is not in the catalogue.
