@@ -10,7 +10,7 @@ import numpy as np
 from forensics.flow_spool import Spool
 from formats.base import FlowBatch, Span
 from formats.columns import Column, LineSpans, Words, ZapTimes, coded
-from formats.log_time import zap_texts
+from formats.log_time import zap_text, zap_texts
 
 Array = np.ndarray[Any, Any]
 #: A shorter batch stays as it was read.
@@ -61,8 +61,10 @@ class SpooledBatch:
 
     def line(self, row: int) -> tuple[str, Span]:
         """The time as logged and the place of one line."""
-        rows = self._rows(row, 1)
-        return zap_texts(self._times(rows))[0], Span(*self._spans(rows)[0].tolist())
+        found = dict(zip(self._dtype.names or (), self._rows(row, 1)[0].item(), strict=True))
+        start, number = found["start"] + self._base["start"], found["line"]
+        ts = zap_text(found["utc_ns"] * _MILLISECOND + self._base["utc_ns"])
+        return ts, Span(start, start + found["size"], number, number)
 
     def _rows(self, first: int, count: int) -> Array:
         return self._spool.read(self._dtype, self._at, first, count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -170,7 +170,7 @@ class _Literals:
         hits = np.empty((_PIECE + self._longest) // 2, bool)
         for start in range(part.start, part.end, _PIECE):
             end = min(start + _PIECE + self._longest, part.end)
-            views = [np.frombuffer(block, "<u2", (end - at) // 2, at) for at in (start, start + 1) if at < end]
+            views = [_pairs(block, at, end) for at in (start, start + 1) if at < end]
             for pair, literals in self._pairs.items():
                 if any(np.equal(view, pair, out=hits[: len(view)]).any() for view in views):
                     yield from ((start, end, literal) for literal in literals)
@@ -196,6 +196,12 @@ class _Literals:
             for literal in shares[best]:
                 del left[literal]
         return chosen
+
+
+def _pairs(block: bytes, start: int, end: int) -> np.ndarray[Any, Any]:
+    """The bytes two by two as numbers (uint16[n]), in memory where such numbers are compared quickly."""
+    found = np.frombuffer(block, "<u2", (end - start) // 2, start)
+    return found if found.flags.aligned else found.view(np.uint8).copy().view("<u2")
 
 
 def _around(part: _Part, first: int, last: int) -> tuple[int, int]:

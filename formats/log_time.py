@@ -8,6 +8,7 @@ and epoch numbers (seconds or milliseconds).
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -112,6 +113,14 @@ def zap_texts(nanos: np.ndarray[Any, Any]) -> list[str]:
     """The 24 characters that the encoder writes for each UTC time (int64[n], whole milliseconds)."""
     texts: list[str] = np.datetime_as_string((nanos // 1_000_000).astype("datetime64[ms]"), timezone="UTC").tolist()
     return texts
+
+
+def zap_text(nanos: int) -> str:
+    """As zap_texts, of one time."""
+    if nanos < 0:
+        return zap_texts(np.array([nanos]))[0]
+    second, millis = divmod(nanos // 1_000_000, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{millis:03d}Z"
 
 
 def _minute_ns(first: int, second: int) -> int | None:

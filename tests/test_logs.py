@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from log_facts import FACTS, PRINTED
 from log_items import ROW, ROW6, TS_NS, events, flows
 from render_logs import TS, flow, line
@@ -15,7 +18,12 @@ from formats.agent_log import FORMAT as AGENT_LOG
 from formats.flow_text import restored
 from formats.log_catalogue import AGENT
 from formats.log_catalogue_node import IPAMD, PLUGIN, SDK
-from formats.log_time import rotated_at, utc_ns
+from formats.log_time import rotated_at, utc_ns, zap_text, zap_texts
+
+
+@given(st.integers(-(10**18), 9 * 10**18).map(lambda nanos: nanos // 10**6 * 10**6))
+def test_one_time_is_written_as_many_are(nanos: int) -> None:
+    assert zap_text(nanos) == zap_texts(np.array([nanos]))[0]
 
 
 @pytest.mark.parametrize(
