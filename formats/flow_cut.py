@@ -71,7 +71,8 @@ class FlowCutter:
         self.addresses = Addresses()
         self._heads: dict[tuple[bytes, bytes], _Head] = {}
         self._tails, self._cuts = KnownBytes(_TAIL_WORDS, self._tail), Cuts(_TAIL_WORDS)
-        self._values: list[tuple[Any, ...]] = [(None, None, None, None)]
+        self._tails_read = 0
+        #: Of protocol, verdict, direction and tier: the words, and the place of its word for each tail's code.
         self._words: list[list[Any]] = [[None] for _ in range(4)]
         self._codes = np.zeros((4, TAILS + 1), np.uint16)
 
@@ -178,20 +179,19 @@ class FlowCutter:
 
     def _tail(self, text: bytes) -> int:
         """The code of what stands behind the last port, up to the line's end."""
-        if len(self._values) > TAILS or text.translate(None, _PRINTABLE) or not text.endswith(b'"}'):
+        if self._tails_read >= TAILS or text.translate(None, _PRINTABLE) or not text.endswith(b'"}'):
             return NONE
         told = text[:-2].decode("ascii")
         row = message_row(None, _ANY_FLOW + told) if '"' not in told and "\\" not in told else None
         if row is None:
             return NONE
-        code = len(self._values)
-        self._values.append(row[6:])
+        self._tails_read += 1
         for place, value in enumerate(row[6:]):
             known = self._words[place]
             if value not in known:
                 known.append(value)
-            self._codes[place, code] = known.index(value)
-        return code
+            self._codes[place, self._tails_read] = known.index(value)
+        return self._tails_read
 
 
 def _narrow(ports: Ints) -> Ints:
