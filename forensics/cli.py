@@ -269,15 +269,17 @@ class _progress:  # noqa: N801 - reads as a function at its call
     def __enter__(self) -> Callable[[str, int], None] | None:
         if not sys.stderr.isatty():
             return None
-        from rich.console import Console
-        from rich.text import Text
-
-        self._status = Console(stderr=True).status("reading")
-        self._status.__enter__()
 
         def show(name: str, done: int) -> None:
+            from rich.console import Console
+            from rich.text import Text
+
             from reports.escape import visible
 
+            if self._status is None:
+                # the line has a thread, and forks that share the work must be made before there is one
+                self._status = Console(stderr=True).status("reading")
+                self._status.__enter__()
             self._status.update(Text(f"{done / 1e6:,.0f} MB  {visible(name)[-80:]}"))
 
         return show

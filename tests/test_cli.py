@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from forensics import cli
 
 ROOT = Path(__file__).parent.parent
 INCIDENT = ROOT / "corpus" / "cases" / "incident" / "input"
@@ -198,3 +201,16 @@ def test_verify_notices_a_report_that_says_otherwise(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert b"1 of " in done.stdout
+
+
+def test_progress_has_no_thread_before_the_first_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks that share the work are made before the first member is read, and only where there is no other thread."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    before = threading.active_count()
+
+    with cli._progress() as show:
+        assert show is not None
+        assert threading.active_count() == before
+        show("a.log", 1)
+
+    assert threading.active_count() == before
