@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from forensics.disguise import as_printed
-from forensics.flow_columns import Packer, SpooledBatch
+from forensics.flow_columns import Packer
 from forensics.hashed_stream import HashedStream
 from forensics.identify import Identity, identify
 from forensics.packed_dump import packed
@@ -39,7 +39,7 @@ class Artifact:
     modified: int | None = None
     records: list[Record] = field(default_factory=list)
     dumps: list[MapDump] = field(default_factory=list)
-    flows: list[FlowBatch | SpooledBatch] = field(default_factory=list)
+    flows: list[FlowBatch] = field(default_factory=list)
     events: list[EventBatch] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     data: bytes | None = None
@@ -111,7 +111,7 @@ def _sort_items(artifact: Artifact, items: Iterator[Item]) -> None:
         elif isinstance(item, MapDump):
             artifact.dumps.append(packed(item))
         elif isinstance(item, FlowBatch):
-            artifact.flows.append(packer.packed(item))
+            artifact.flows += packer.packed(item)
         elif isinstance(item, EventBatch):
             artifact.events.append(item)
         else:

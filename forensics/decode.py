@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from forensics.artifact import Artifact
-    from forensics.flow_columns import SpooledBatch
     from formats.base import Item
 
 
@@ -71,7 +70,7 @@ def decode_inputs(path: str) -> dict[str, Any]:
 
 
 def _artifact_json(artifact: Artifact) -> dict[str, Any]:
-    items: list[Item] = [*artifact.records, *artifact.dumps, *map(_whole, artifact.flows)]
+    items: list[Item] = [*artifact.records, *artifact.dumps, *artifact.flows]
     items += [single for batch in artifact.events for single in _singles(batch)]
     items.sort(key=lambda item: item.span.start)  # type: ignore[union-attr]
     return {
@@ -91,10 +90,6 @@ def _singles(item: Item) -> Iterator[Item]:
         yield from map(item.record, range(len(item)))
     else:
         yield item
-
-
-def _whole(batch: FlowBatch | SpooledBatch) -> FlowBatch:
-    return batch if isinstance(batch, FlowBatch) else FlowBatch(batch.columns, batch.spans, batch.span)
 
 
 def end_notes(data: bytes | None) -> list[str]:
@@ -137,8 +132,7 @@ def item_records(item: Item) -> Iterator[dict[str, Any]]:
         }
         yield from records_of(item)
     elif isinstance(item, FlowBatch):
-        names = list(item.columns)
-        for row, values in enumerate(zip(*item.columns.values(), strict=True)):
-            where = item.spans[row]
+        columns = item.columns
+        for where, *values in zip(item.spans, *columns.values(), strict=True):
             lines = [int(where["first_line"]), int(where["last_line"])]
-            yield {"kind": "flow", **dict(zip(names, values, strict=True)), "lines": lines}
+            yield {"kind": "flow", **dict(zip(columns, values, strict=True)), "lines": lines}

@@ -1,26 +1,36 @@
 """The flow lines of a node by the program that wrote them: columns of codes and numbers, no object for any line.
 
-One pass over the batches sorts the lines of known pods by direction and by the pod's address into a spool, from which
-the lines of one program are read without a look at the others, and without all of them in memory.
+Every batch is sorted by program already (formats.packed_flows): of each the runs of known pods are looked up, and the
+lines of one program are read without a look at the others, and without all of them in memory.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from forensics.flow_columns import TEXTS, SpooledBatch
 from forensics.flow_spool import Spool
 from formats.base import Span
-from formats.columns import Column, Words, coded
+from formats.packed_flows import (
+    EGRESS,
+    EITHER,
+    EITHER_COPY,
+    INGRESS,
+    ROW,
+    PackedFlows,
+    Rows,
+    Tail,
+    parts,
+    rowwise,
+    table,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator
 
     from forensics.artifact import Artifact
     from forensics.case import Node
@@ -28,27 +38,27 @@ if TYPE_CHECKING:
     from formats.base import FlowBatch
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 #: Protocol as the agent prints it (events.go) -> number; any other text is a number that was lost.
 PROTOCOLS = {"ICMP": 1, "TCP": 6, "UDP": 17, "SCTP": 132, "ANY PROTOCOL": 254, "RESERVED": 255}
-#: Logged verdict -> what the program answered. EXPIRED/DELETED is the agent's own and no packet's.
-ACTIONS = {"ACCEPT": "OK", "DENY": "SHOT"}
-#: Stands for a number that the line lost, and for a time that cannot be read.
-LOST, NO_TIME = -1, np.iinfo(np.int64).min
-_PORT_MAX = 0xFFFF
+#: Stands for a number that the line lost.
+LOST = -1
+_WAYS: dict[Direction, tuple[int, ...]] = {"ingress": (INGRESS, EITHER), "egress": (EGRESS, EITHER_COPY)}
+#: A run and the code of its program's address.
+_PLACED = np.dtype([("own", "<i8"), ("batch", "<i8"), ("first", "<i8"), ("size", "<i8"), ("way", "u1")])
 #: Lines of one program that are read at once.
 STRETCH = 1 << 18
-_DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
 
 
-class Vocabulary:
+class Vocabulary(Generic[T]):
     """The distinct texts of a column, over all batches."""
 
     def __init__(self) -> None:
-        self.texts: list[str | None] = []
-        self._codes: dict[str | None, int] = {}
-        self._seen: dict[int, tuple[list[Any], Array]] = {}
+        self.texts: list[T] = []
+        self._codes: dict[T, int] = {}
+        self._seen: dict[int, tuple[list[T], Array]] = {}
 
-    def code(self, text: str | None) -> int:
+    def code(self, text: T) -> int:
         """The code of a text."""
         found = self._codes.get(text)
         if found is None:
@@ -56,15 +66,11 @@ class Vocabulary:
             self.texts.append(text)
         return found
 
-    def known(self, text: str | None) -> int | None:
-        """The code of a text that occurs; None for another."""
-        return self._codes.get(text)
-
-    def find(self, texts: Iterable[str | None]) -> Array:
+    def find(self, texts: Iterable[T]) -> Array:
         """The codes of those texts that occur."""
         return np.array([self._codes[text] for text in texts if text in self._codes], np.int64)
 
-    def places(self, words: list[Any]) -> Array:
+    def places(self, words: list[T]) -> Array:
         """Code of each word of a batch's own list; lists that batches share are looked at once."""
         known, places = self._seen.get(id(words), (words, np.zeros(0, np.int32)))
         if len(places) < len(words):
@@ -103,63 +109,55 @@ class FlowSide:
         return FlowSide(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
-#: A line in the spool: what FlowSide is made of, in few bytes.
-_SIDE = np.dtype(
-    [
-        ("utc_ns", "<i8"), ("src", "<i4"), ("dst", "<i4"), ("protocol", "<u4"), ("tier", "<u4"), ("row", "<u4"),
-        ("batch", "<u4"), ("sport", "<u2"), ("dport", "<u2"), ("direction", "<u1"), ("allowed", "?"),
-    ]
-)  # fmt: skip
+class Program(NamedTuple):
+    """Where the lines of a program are: runs of rows by batch, first row and size, in log order."""
 
-
-class _Run(NamedTuple):
-    """Where the lines of each pod address of one batch and direction lie in the spool: address code -> first, size."""
-
-    place: int
-    codes: Array
+    batch: Array
     first: Array
     size: Array
-
-
-class Run(NamedTuple):
-    """Lines of one pod address in one batch, by their place in the spool: of the run at `place` those from `first`."""
-
-    batch: int
-    place: int
-    first: int
-    size: int
 
 
 class ProgramLines:
     """The lines of one program, read stretch by stretch: a log can have more of them than the memory has room for."""
 
-    def __init__(self, flows: FlowRows, runs: list[Run]) -> None:
-        self.runs = sorted(runs)
-        self.count = sum(run.size for run in runs)
-        self._flows = flows
+    def __init__(self, flows: FlowRows, program: Program) -> None:
+        self.count = int(program.size.sum())
+        self._flows, self._program = flows, program
 
     @cached_property
-    def stretches(self) -> list[list[Run]]:
+    def sizes(self) -> list[int]:
+        """Lines of each stretch."""
+        return [int(self._program.size[rows].sum()) for rows in self._stretches]
+
+    @cached_property
+    def _stretches(self) -> list[slice]:
         """The runs in groups of about STRETCH lines; log order runs from one group to the next.
 
         Runs of one batch interleave and stay together: a batch is never long.
         """
-        groups: list[list[Run]] = []
-        size = STRETCH
-        for _, batch in groupby(self.runs, lambda run: run.batch):
-            mine = list(batch)
-            if size >= STRETCH:
-                groups.append([])
-                size = 0
-            groups[-1] += mine
-            size += sum(run.size for run in mine)
-        return groups
+        batch, _, size = self._program
+        if not len(batch):
+            return []
+        cuts = [0]
+        begun = np.flatnonzero(np.diff(batch, prepend=-1))
+        lines = np.concatenate([[0], np.cumsum(size)])[begun]
+        at = 0
+        while (at := int(np.searchsorted(lines, lines[at] + STRETCH))) < len(begun):
+            cuts.append(int(begun[at]))
+        return [slice(first, last) for first, last in pairwise([*cuts, len(batch)])]
+
+    def tails(self) -> Iterator[Array]:
+        """Of each stretch the codes of what its lines say behind their ports."""
+        return (self._flows.tails_of(self._part(at)) for at in range(len(self)))
 
     def __len__(self) -> int:
-        return len(self.stretches)
+        return len(self._stretches)
 
     def __getitem__(self, at: int) -> FlowSide:
-        return self._flows.read(self.stretches[at])
+        return self._flows.read(self._part(at))
+
+    def _part(self, at: int) -> Program:
+        return Program(*(column[self._stretches[at]] for column in self._program))
 
 
 class FlowRows:
@@ -168,195 +166,217 @@ class FlowRows:
     """
 
     def __init__(self, node: Node) -> None:
-        self.batches = tuple((artifact, batch) for artifact in node.group.own for batch in artifact.flows if len(batch))
-        self.vocabularies = {name: Vocabulary() for name in TEXTS}
-        self.vocabularies["src"] = self.vocabularies["dst"]
-        self.addresses = self.vocabularies["dst"]
-        self.ways = {way: self.vocabularies["direction"].code(way) for way in (*_DIRECTIONS, None)}
+        self.batches = tuple(
+            (artifact, part)
+            for artifact in node.group.own
+            for batch in artifact.flows
+            if len(batch)
+            for part in parts(batch)
+        )
+        self.addresses = Vocabulary[str | None]()
+        self.tails = Vocabulary[Tail]()
         #: What other modules make of the addresses, by family; see flow_answers.address_words.
         self.words: dict[int, tuple[tuple[Array, ...], Array]] = {}
         self.count = self.unread = self.strays = 0
-        self._spool = Spool()
-        self._runs: dict[str, list[_Run]] = {way: [] for way in _DIRECTIONS}
-        known = [pod.ip for pod in node.known_pods if pod.ip and pod.local is not False]
-        families = _Families(self.addresses)
-        for number, (_, batch) in enumerate(self.batches):
-            self._read(number, _Table(batch, self.vocabularies), known, families)
+        self._spool = Spool(ROW)
+        self._known = _Known(self.addresses, [pod.ip for pod in node.known_pods if pod.ip and pod.local is not False])
+        self._tables: list[_Table] = []
+        placed = [self._sort(number, batch) for number, (_, batch) in enumerate(self.batches)]
+        self._stored = _Stored(self._tables)
+        self._ends, self._says = _Joined(self._tables, "addresses"), _Joined(self._tables, "tails")
+        self._programs = {way: _Programs(placed, ways) for way, ways in _WAYS.items()}
 
-    def _read(self, number: int, table: _Table, known: list[str], families: _Families) -> None:
-        """Sort the lines of a batch to the programs that wrote them."""
-        good = families.same(table.codes["src"], table.codes["dst"])
-        for name in ("sport", "dport"):
-            good &= (table.numbers[name] >= 0) & (table.numbers[name] <= _PORT_MAX)
-        mine, direction = self.addresses.find(known), table.codes["direction"]
-        ends = {"ingress": table.codes["dst"], "egress": table.codes["src"]}
-        own = {way: _among(codes, mine, len(self.addresses.texts)) for way, codes in ends.items()}
-        named = {way: direction == self.ways[way] for way in _DIRECTIONS}
-        neither = ~named["ingress"] & ~named["egress"]
-        decided = good & _among(table.codes["verdict"], self.vocabularies["verdict"].find(ACTIONS), None)
-        for way in _DIRECTIONS:
-            rows = np.flatnonzero(decided & own[way] & (named[way] | (direction == self.ways[None])))
-            keys = ends[way][rows]
-            # two-byte numbers are sorted several times faster
-            order = np.argsort(keys.astype(np.min_scalar_type(keys.max(initial=0))), kind="stable")
-            rows, keys = rows[order], keys[order]
-            first = np.flatnonzero(np.diff(keys, prepend=-1))
-            codes, count = keys[first], np.diff(first, append=len(keys))
-            place = self._spool.append(table.taken(rows, number, self.vocabularies))
-            self._runs[way].append(_Run(place, codes, first, count))
-        taken = neither & (own["ingress"] | own["egress"])
-        for way in _DIRECTIONS:
-            taken |= named[way] & own[way]
-        readable = int(good.sum())
+    def _sort(self, number: int, batch: FlowBatch) -> Array:
+        """The runs of a batch that are of known pods (_PLACED)."""
+        made = _table(batch, self._spool, self.addresses, self.tails)
+        self._tables.append(made)
+        runs, own = made.runs, made.addresses[made.runs["own"]]
+        mine = self._known.flags()[own]
+        lines = runs["way"] != EITHER_COPY
+        good, named = runs["good"] & lines, runs["way"] <= EGRESS
+        readable = int(runs["size"][good].sum())
         self.count += readable
-        self.unread += len(good) - readable
-        self.strays += int((good & ~taken).sum())
+        self.unread += int(runs["size"][lines].sum()) - readable
+        self.strays += int(runs["size"][good & named & ~mine].sum())
+        for run in runs[good & ~named]:
+            rows = made.rows.read(int(run["first"]), int(run["size"]))
+            theirs = [self._known.flags()[made.addresses[rows[name]]] for name in ("src", "dst")]
+            self.strays += int((~theirs[0] & ~theirs[1]).sum())
+        taken = np.flatnonzero(runs["good"] & runs["decided"] & mine & (runs["way"] <= EITHER_COPY))
+        placed = np.empty(len(taken), _PLACED)
+        for name in ("way", "first", "size"):
+            placed[name] = runs[name][taken]
+        placed["own"], placed["batch"] = own[taken], number
+        return placed
 
     def lines(self, addresses: Iterable[str], direction: Direction) -> ProgramLines:
         """The lines that a program wrote: pods with these addresses are the source (egress) or destination (ingress).
 
         Logs before v1.2.2 and CloudWatch records have no direction: then either side may have written the line.
         """
-        runs = self._placed[direction]
-        wanted = sorted(set(self.addresses.find(addresses).tolist()))
-        return ProgramLines(self, [run for code in wanted for run in runs.get(code, ())])
+        return ProgramLines(self, self._programs[direction].of(self.addresses.find(addresses)))
 
     def side(self, addresses: Iterable[str], direction: Direction) -> FlowSide:
         """All lines of a program at once."""
-        lines = self.lines(addresses, direction)
-        return self.read(lines.runs)
+        return self.read(self._programs[direction].of(self.addresses.find(addresses)))
 
-    def read(self, runs: Sequence[Run]) -> FlowSide:
+    def read(self, program: Program) -> FlowSide:
         """The lines of some runs, in log order."""
-        return self._side(self._taken(runs))
+        rows, batch, row = self._read(program)
+        tail = self._says.of(batch, rows["tail"])
+        columns = {name: codes[tail] for name, codes in self._told.items()}
+        return FlowSide(
+            self._ends.of(batch, rows["src"]),
+            self._ends.of(batch, rows["dst"]),
+            rows["sport"].astype(np.int32),
+            rows["dport"].astype(np.int32),
+            utc_ns=np.ascontiguousarray(rows["utc_ns"]),
+            batch=batch,
+            row=row,
+            **columns,
+        )
 
-    def _taken(self, runs: Sequence[Run]) -> Array:
-        # plain bytes are copied at once, rows field by field
-        parts = [self._spool.read(_SIDE, *run[1:]).view(np.uint8) for run in runs]
-        rows = np.concatenate([np.empty(0, np.uint8), *parts]).view(_SIDE)
-        if len({run.batch for run in runs}) < len(runs):
-            rows = rows[np.lexsort((rows["row"], rows["batch"]))]
-        return rows
+    def tails_of(self, program: Program) -> Array:
+        """What the lines of some runs say behind their ports: codes of `tails`."""
+        rows, batch, _ = self._read(program)
+        return self._says.of(batch, rows["tail"])
+
+    def _read(self, program: Program) -> tuple[Array, Array, Array]:
+        """(rows, and the batch and the place in it of each), in log order."""
+        batch = np.repeat(program.batch, program.size)
+        ends = np.cumsum(program.size)
+        row = np.arange(len(batch)) + np.repeat(program.first - ends + program.size, program.size)
+        rows = self._stored.take(batch, row)
+        if (program.batch[1:] == program.batch[:-1]).any():
+            order = np.lexsort((rows["start"], batch))
+            rows, batch, row = rowwise([rows[order]]), batch[order], row[order]
+        return rows, batch, row
 
     @cached_property
-    def _placed(self) -> dict[str, dict[int, list[Run]]]:
-        """{direction: {address code: its runs in log order}}."""
-        placed: dict[str, dict[int, list[Run]]] = {way: {} for way in _DIRECTIONS}
-        for way, runs in self._runs.items():
-            for batch, (place, *columns) in enumerate(runs):
-                for code, first, size in zip(*(column.tolist() for column in columns), strict=True):
-                    placed[way].setdefault(code, []).append(Run(batch, place, first, size))
-        return placed
+    def vocabularies(self) -> dict[str, Vocabulary[str | None]]:
+        """The texts of each column of codes."""
+        found = {name: Vocabulary[str | None]() for name in Tail._fields}
+        for tail in self.tails.texts:
+            for name, text in zip(Tail._fields, tail, strict=True):
+                found[name].code(text)
+        for way in (*_WAYS, None):
+            found["direction"].code(way)
+        return {"src": self.addresses, "dst": self.addresses, **found}
 
-    def _side(self, rows: Array) -> FlowSide:
-        column = {name: np.ascontiguousarray(rows[name]) for name in _SIDE.names or ()}
-        numbers = [PROTOCOLS.get(text or "", LOST) for text in self.vocabularies["protocol"].texts]
-        for name in ("sport", "dport"):
-            column[name] = column[name].astype(np.int32)
-        return FlowSide(
-            **column,
-            number=np.array(numbers, np.int16)[column["protocol"]],
-        )
+    @cached_property
+    def _told(self) -> dict[str, Array]:
+        """What each tail says, as columns of FlowSide."""
+        tails = self.tails.texts
+        columns: dict[str, Array] = {
+            name: np.array([self.vocabularies[name].code(getattr(tail, name)) for tail in tails], np.int32)
+            for name in ("protocol", "direction", "tier")
+        }
+        columns["number"] = np.array([PROTOCOLS.get(tail.protocol or "", LOST) for tail in tails], np.int16)
+        columns["allowed"] = np.array([tail.verdict == "ACCEPT" for tail in tails], bool)
+        return columns
 
     def any_of_tier(self, tier: str, addresses: Iterable[str], direction: Direction) -> bool:
         """Whether a program's lines, those with a direction, bear a tier."""
-        code = self.vocabularies["tier"].known(tier)
-        if code is None:
+        wanted = np.array([each.tier == tier and each.direction == direction for each in self.tails.texts], bool)
+        if not wanted.any():
             return False
-        way = self.ways[direction]
-        for runs in self.lines(addresses, direction).stretches:
-            rows = self._taken(runs)
-            if bool(((rows["tier"] == code) & (rows["direction"] == way)).any()):
-                return True
-        return False
+        return any(bool(wanted[tails].any()) for tails in self.lines(addresses, direction).tails())
 
     def line(self, batch: int, row: int) -> tuple[str | None, Span]:
         """The time of a line as logged, and its place in its artifact."""
         lines = self.batches[batch][1]
-        if isinstance(lines, SpooledBatch):
+        if isinstance(lines, PackedFlows):
             return lines.line(row)
-        where = lines.spans[row]
+        number = int(self._tables[batch].rows.read(row, 1)["start"][0])
+        where = lines.spans[number]
         span = Span(*(int(where[name]) for name in ("start", "end", "first_line", "last_line")))
-        return lines.columns["ts"][row], span
+        return lines.columns["ts"][number], span
 
     def artifact(self, batch: int) -> Artifact:
         """The artifact that a batch is of."""
         return self.batches[batch][0]
 
 
-class _Table:
-    """One batch with the codes of the node."""
+class _Table(NamedTuple):
+    """The rows of one batch; codes of the node for its addresses and tails."""
 
-    def __init__(self, batch: FlowBatch | SpooledBatch, vocabularies: dict[str, Vocabulary]) -> None:
-        columns = batch.columns
-        size = len(batch)
-        self.codes: dict[str, Array] = {}
-        for name in TEXTS:
-            column = columns.get(name)
-            if not isinstance(column, Words):
-                column = coded([None] * size if column is None else list(column))
-            self.codes[name] = vocabularies[name].places(column.words)[column.array]
-        self.numbers = {name: _ports(columns.get(name), size) for name in ("sport", "dport")}
-        self.numbers["utc_ns"] = _times(columns.get("utc_ns"), size)
-
-    def taken(self, rows: Array, number: int, vocabularies: dict[str, Vocabulary]) -> Array:
-        """Rows as they go to the spool."""
-        out = np.empty(len(rows), _SIDE)
-        for name in ("src", "dst", "protocol", "tier"):
-            out[name] = self.codes[name][rows]
-        for name, column in self.numbers.items():
-            out[name] = column[rows]
-        allowed = np.array([text == "ACCEPT" for text in vocabularies["verdict"].texts])
-        out["allowed"] = allowed[self.codes["verdict"][rows]]
-        # of the directions a line can have only ingress, egress and none come here: the first codes of all
-        out["direction"], out["batch"], out["row"] = self.codes["direction"][rows], number, rows
-        return out
+    rows: Rows
+    runs: Array
+    addresses: Array
+    tails: Array
 
 
-class _Families:
-    """Which texts are plain IP addresses, and of which family; each is looked at once."""
-
-    def __init__(self, addresses: Vocabulary) -> None:
-        self._addresses = addresses
-        self._family = np.zeros(0, np.int8)
-
-    def same(self, src: Array, dst: Array) -> Array:
-        """Whether both ends are addresses, and of one family."""
-        fresh = self._addresses.texts[len(self._family) :]
-        self._family = np.concatenate([self._family, np.array([_family(text) for text in fresh], np.int8)])
-        ours = self._family[src]
-        good: Array = (ours != 0) & (ours == self._family[dst])
-        return good
+def _table(batch: FlowBatch, spool: Spool, addresses: Vocabulary[str | None], tails: Vocabulary[Tail]) -> _Table:
+    if isinstance(batch, PackedFlows):
+        return _Table(batch.rows, batch.runs, addresses.places(batch.addresses), tails.places(batch.tails))
+    found = table(batch)
+    packed = found.pack()
+    rows = Rows(spool, spool.append(packed.rows))
+    return _Table(rows, packed.runs, addresses.places(found.addresses), tails.places(found.tails))
 
 
-def _family(text: str | None) -> int:
-    try:
-        return ipaddress.ip_address(text or "").version
-    except ValueError:
-        return 0
+class _Joined:
+    """Codes of the node for the places in rows of several batches."""
+
+    def __init__(self, tables: list[_Table], name: str) -> None:
+        each: list[Array] = [getattr(table, name) for table in tables]
+        # batches of one log share their lists, and these are whole by now
+        shared = {id(codes): codes for codes in each}
+        bounds = np.cumsum([0, *map(len, shared.values())]).tolist()
+        first = dict(zip(shared, bounds, strict=False))
+        self._codes = np.concatenate([np.empty(0, np.int32), *shared.values()])
+        self._first = np.array([first[id(codes)] for codes in each], np.int64)
+
+    def of(self, batch: Array, places: Array) -> Array:
+        """The code of each place of a batch."""
+        codes: Array = self._codes[self._first[batch] + places]
+        return codes
 
 
-def _among(codes: Array, wanted: Array, size: int | None) -> Array:
-    if size is None:
-        size = max(int(codes.max(initial=0)), int(wanted.max(initial=0))) + 1
-    flags = np.zeros(size, bool)
-    flags[wanted] = True
-    taken: Array = flags[codes]
-    return taken
+class _Stored:
+    """The rows of all batches."""
+
+    def __init__(self, tables: list[_Table]) -> None:
+        stores = {id(each.rows.store): each.rows.store for each in tables}
+        numbers = {key: number for number, key in enumerate(stores)}
+        self._stores = list(stores.values())
+        self._store = np.array([numbers[id(each.rows.store)] for each in tables], np.int64)
+        self._first = np.array([each.rows.first for each in tables], np.int64)
+
+    def take(self, batch: Array, row: Array) -> Array:
+        """The rows of some batches; these are in order."""
+        places, stores = self._first[batch] + row, self._store[batch]
+        bounds = [*np.flatnonzero(np.diff(stores, prepend=-1)).tolist(), len(stores)]
+        return rowwise([self._stores[stores[a]].take(places[a:b]) for a, b in pairwise(bounds)])
 
 
-def _ports(column: Any, size: int) -> Array:
-    """Ports in an array that holds what no port can be as well."""
-    if isinstance(column, Column):
-        return column.array
-    values = [LOST] * size if column is None else column
-    return np.array(
-        [min(max(each, LOST), _PORT_MAX + 1) if isinstance(each, int) else LOST for each in values], np.int32
-    )
+class _Known:
+    """Which addresses are of known pods."""
+
+    def __init__(self, addresses: Vocabulary[str | None], known: list[str]) -> None:
+        self._addresses, self._known = addresses, frozenset(known)
+        self._flags = np.zeros(0, bool)
+
+    def flags(self) -> Array:
+        """By the code of the address."""
+        fresh = self._addresses.texts[len(self._flags) :]
+        if fresh:
+            self._flags = np.concatenate([self._flags, np.array([text in self._known for text in fresh], bool)])
+        return self._flags
 
 
-def _times(column: Any, size: int) -> Array:
-    if isinstance(column, Column):
-        return column.array
-    values = [None] * size if column is None else column
-    return np.array([NO_TIME if each is None else each for each in values], np.int64)
+class _Programs:
+    """The runs of one direction by the address of their program."""
+
+    def __init__(self, placed: list[Array], ways: tuple[int, ...]) -> None:
+        runs = np.concatenate([np.empty(0, _PLACED), *placed])
+        runs = runs[np.isin(runs["way"], ways)]
+        self._runs = runs[np.argsort(runs["own"], kind="stable")]
+        self._own = np.ascontiguousarray(self._runs["own"])
+
+    def of(self, codes: Array) -> Program:
+        """The lines of programs with these addresses."""
+        bounds = [np.searchsorted(self._own, codes, side) for side in ("left", "right")]
+        runs = np.concatenate([self._runs[:0], *(self._runs[first:last] for first, last in zip(*bounds, strict=True))])
+        runs = runs[np.lexsort((runs["first"], runs["batch"]))]
+        return Program(*(np.ascontiguousarray(runs[name]) for name in Program._fields))

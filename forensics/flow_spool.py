@@ -5,6 +5,7 @@ Short tables stay in memory. What is written are codes and numbers of our own ma
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 from typing import IO, Any
@@ -14,45 +15,52 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 #: What stays in memory.
 MEMORY_BYTES = 16 * 1024 * 1024
+#: Rows taken at once whose pages are worth being given back.
+_MANY = 1024
 
 
 class Spool:
-    """Runs of rows, each of any dtype, that are written once and read in whole or in part, by several processes too."""
+    """Rows of one dtype that are written once and read by their numbers, by several processes too."""
 
-    def __init__(self) -> None:
-        self._held = bytearray()
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        #: Rows are moved as plain bytes at once, and not field by field.
+        self._raw = np.dtype(f"V{dtype.itemsize}")
+        self._held: list[Array] = []
         self._file: IO[bytes] | None = None
-        self._size = 0
+        self._map: mmap.mmap | None = None
+        self._count = 0
 
     def append(self, rows: Array) -> int:
-        """Write rows behind the others; returns the place of their first byte."""
-        at = self._size
-        data = np.ascontiguousarray(rows).view(np.uint8).reshape(-1).data
-        self._size += len(data)
-        if self._file is None and self._size <= MEMORY_BYTES:
-            self._held += data
-            return at
+        """Write rows behind the others; returns the number of the first."""
+        first = self._count
+        self._count += len(rows)
+        if len(rows):
+            self._held.append(np.ascontiguousarray(rows).view(self._raw))
+        if self._file is not None or self._count * self._dtype.itemsize > MEMORY_BYTES:
+            self._write()
+        return first
+
+    def take(self, places: Array | slice) -> Array:
+        """The rows of these numbers."""
+        if self._file is None:
+            self._held = [np.concatenate([np.empty(0, self._raw), *self._held])]
+            held: Array = self._held[0][places].view(self._dtype)
+            return held
+        if self._map is None or len(self._map) < self._count * self._dtype.itemsize:
+            self._map = mmap.mmap(self._file.fileno(), self._count * self._dtype.itemsize, access=mmap.ACCESS_READ)
+        found: Array = np.array(np.frombuffer(self._map, self._raw)[places]).view(self._dtype)
+        if len(found) >= _MANY and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)  # the file's pages stay with the system, not with this process
+        return found
+
+    def _write(self) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as its rows
-            self._write(memoryview(self._held), 0)
-            self._held = bytearray()
-        self._write(data, at)
-        return at
-
-    def read(self, dtype: np.dtype[Any], at: int, first: int, count: int) -> Array:
-        """Rows `first` to `first + count` of the run at a place."""
-        at += first * dtype.itemsize
-        size = count * dtype.itemsize
-        if self._file is None:
-            return np.frombuffer(bytes(self._held[at : at + size]), dtype)
-        out = np.empty(count, dtype)
-        left = out.view(np.uint8).reshape(-1).data
-        while left and (taken := os.preadv(self._file.fileno(), [left], at)):
-            left, at = left[taken:], at + taken
-        return out
-
-    def _write(self, left: memoryview, at: int) -> None:
-        assert self._file is not None
-        while left:
-            written = os.pwrite(self._file.fileno(), left, at)
-            left, at = left[written:], at + written
+        at = (self._count - sum(map(len, self._held))) * self._dtype.itemsize
+        for rows in self._held:
+            left = rows.view(np.uint8).data
+            while left:
+                written = os.pwrite(self._file.fileno(), left, at)
+                left, at = left[written:], at + written
+        self._held = []

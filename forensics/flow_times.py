@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from forensics.flow_rows import NO_TIME
+from formats.packed_flows import NO_TIME
 
 Array = np.ndarray[Any, Any]
 Keys = tuple[Array, Array]

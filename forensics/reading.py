@@ -11,13 +11,15 @@ from forensics.allocator import keep_freed_memory
 from forensics.archive import Member
 from forensics.artifact import Artifact, read_artifact
 from forensics.beside import workers
-from forensics.flow_columns import SpooledBatch
+from forensics.flow_spool import Spool
 from forensics.hashed_stream import settle
 from forensics.identify import Identity
 from forensics.servants import Servants
 from formats import FORMATS
 from formats.log_sorting import SORT, sort_there
 from formats.nacli_ahead import RUNS, runs_there
+from formats.packed_flows import PackedFlows
+from formats.pieces import Pieces
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -45,7 +47,7 @@ class Readers:
             keep_freed_memory()
         self._servants = Servants({_READ: _read, SORT: sort_there, RUNS: runs_there}, count) if count > 1 else None
         self._bound = _WAITING * count
-        self._waiting: list[tuple[int, Member, bytes, Future[Artifact | None]]] = []
+        self._waiting: list[tuple[int, Member, Pieces, Future[Artifact | None]]] = []
         self._found: list[Artifact | None] = []
 
     def take(self, member: Member) -> None:
@@ -53,7 +55,7 @@ class Readers:
         if self._servants is None or member.size not in HANDED_BYTES or _LOG in member.path:
             self._found.append(read_artifact(member, self._index, self._servants))
             return
-        data = b"".join(iter(lambda: member.stream.read(_PIECE), b""))
+        data = Pieces(list(iter(lambda: member.stream.read(_PIECE), b"")))
         bare = (member.container, member.path, member.modified)
         self._waiting.append(
             (len(self._found), member, data, self._servants.submit(_READ, *bare, self._index, payload=data))
@@ -78,18 +80,18 @@ class Readers:
         except (OSError, EOFError, pickle.PickleError):
             artifact = None  # a fork that ended early costs time, nothing else
         if artifact is None:
-            again = Member(member.container, member.path, cast("BinaryIO", io.BytesIO(data)), member.modified)
+            again = Member(member.container, member.path, cast("BinaryIO", io.BytesIO(data.whole)), member.modified)
             artifact = read_artifact(again, self._index)
         elif artifact.data is not None:
-            artifact.data = data
+            artifact.data = data.whole
         artifact.identity = _registered(artifact.identity)
         self._found[at] = artifact
 
 
-def _read(container: tuple[str, ...], path: str, modified: int | None, index: int, data: bytes) -> Artifact | None:
+def _read(container: tuple[str, ...], path: str, modified: int | None, index: int, data: memoryview) -> Artifact | None:
     """In a fork. None for what cannot be handed over: rows in a file of this process."""
     artifact = read_artifact(Member(container, path, cast("BinaryIO", io.BytesIO(data)), modified), index)
-    if any(isinstance(batch, SpooledBatch) for batch in artifact.flows):
+    if any(isinstance(batch, PackedFlows) and isinstance(batch.rows.store, Spool) for batch in artifact.flows):
         return None
     kept = artifact.data is not None
     return replace(artifact, data=b"" if kept else None)

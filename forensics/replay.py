@@ -133,7 +133,7 @@ class _Asked:
 
     def __init__(self, captured: Captured, flows: FlowRows, lines: ProgramLines, datapath: Datapath) -> None:
         self._captured, self._flows, self._lines, self._datapath = captured, flows, lines, datapath
-        self._first = np.cumsum([0, *(sum(run.size for run in runs) for runs in lines.stretches)])
+        self._first = np.cumsum([0, *lines.sizes])
         self._stretches = [self._ask(at) for at in range(len(lines))]
 
     def _ask(self, at: int) -> _Stretch:

@@ -50,10 +50,8 @@ def reasons(context: Context, captured: Captured, flows: FlowRows, listed: Answe
     half = any(not state.whole or not state.all_known for state in maps)
     stateless = np.zeros(count, bool)
     if captured.state is None and captured.generation.pod_state_keys:
-        error = flows.vocabularies["tier"].known("ERROR")
-        stateless = _by_state(captured, listed)
-        if error is not None:
-            stateless = stateless | (listed.side.tier == error)
+        error = flows.vocabularies["tier"].find(["ERROR"])
+        stateless = _by_state(captured, listed) | np.isin(listed.side.tier, error)
     tried = {
         CORRUPTION: listed.misplaced & listed.explained,
         CHANGED: changed | _settled_later(listed, past),

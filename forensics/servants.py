@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
+    from formats.pieces import Pieces
+
 #: Bytes that go through shared memory; more of them go through the pipe.
 SHARED_BYTES = 9 * 1024 * 1024
 
@@ -39,8 +41,9 @@ class Servants:
         self._threads = [ThreadPoolExecutor(1) for _ in self._servants]
         self._turn = 0
 
-    def submit(self, name: str, *arguments: Any, payload: bytes) -> Future[Any]:
-        """The result of the function of this name, functions[name](*arguments, payload), some time.
+    def submit(self, name: str, *arguments: Any, payload: Pieces) -> Future[Any]:
+        """The result of the function of this name, functions[name](*arguments, payload), some time. The payload is a
+        memoryview there, which ends with the call.
 
         The future raises OSError, EOFError or UnpicklingError when the fork has ended.
         """
@@ -62,12 +65,13 @@ class Servants:
             servant.shared.close()
 
 
-def _asked(servant: _Servant, request: tuple[str, tuple[Any, ...]], payload: bytes) -> Any:
-    size = len(payload)
+def _asked(servant: _Servant, request: tuple[str, tuple[Any, ...]], payload: Pieces) -> Any:
+    size, piped = len(payload), b""
     if size <= SHARED_BYTES:
-        servant.shared[:size] = payload
-        payload = b""
-    pickle.dump((*request, size, payload), servant.ask, protocol=5)
+        payload.copy_to(servant.shared)
+    else:
+        piped = payload.whole
+    pickle.dump((*request, size, piped), servant.ask, protocol=5)
     servant.ask.flush()
     return pickle.load(servant.told)  # noqa: S301 - of our own fork
 
@@ -85,8 +89,8 @@ def _served(functions: Mapping[str, Callable[..., Any]]) -> _Servant:
         os.close(told)
         with os.fdopen(asked, "rb") as requests, os.fdopen(tell, "wb") as results:
             while True:
-                name, arguments, size, payload = pickle.load(requests)  # noqa: S301 - of the process it is a fork of
-                payload = payload or shared[:size]
+                name, arguments, size, piped = pickle.load(requests)  # noqa: S301 - of the process it is a fork of
+                payload = memoryview(piped or shared)[:size]
                 pickle.dump(functions[name](*arguments, payload), results, protocol=5)
                 results.flush()
     finally:

@@ -67,6 +67,14 @@ class Forward(io.RawIOBase):
             self.read(min(_STEP, offset - self._at))
         return self._at
 
+    def some(self, size: int) -> bytes:
+        """At least one byte of the next `size`, in the pieces in which they come."""
+        data = self._stream.read(size) if self.real_end is None else b""
+        if not data:
+            return self.read(size)
+        self._at += len(data)
+        return data
+
     def read(self, size: int = -1) -> bytes:
         parts = []
         left = size
@@ -84,7 +92,8 @@ class Forward(io.RawIOBase):
 
 
 class Content(io.RawIOBase):
-    """The bytes of one member of a tar stream, which stands at their start."""
+    """The bytes of one member of a tar stream, which stands at their start. Reads give fewer bytes than asked for where
+    these come in pieces."""
 
     def __init__(self, stream: Forward, size: int) -> None:
         super().__init__()
@@ -94,6 +103,8 @@ class Content(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(self._left if size < 0 else min(size, self._left)) if self._left else b""
+        if not self._left:
+            return b""
+        data = self._stream.read(self._left) if size < 0 else self._stream.some(min(size, self._left))
         self._left -= len(data)
         return data

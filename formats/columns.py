@@ -64,26 +64,6 @@ class Words(Column):
         return [words[code] for code in array.tolist()]
 
 
-class Lexicon:
-    """The words of one column over many tables, in the order in which they were met."""
-
-    def __init__(self) -> None:
-        self.words: list[Any] = []
-        self._codes: dict[Any, int] = {}
-
-    def places(self, words: list[Any]) -> Array:
-        """The code of each word (int32[n])."""
-        codes = self._codes
-        places = [codes.setdefault(word, len(codes)) for word in words]
-        if len(codes) > len(self.words):
-            self.words += list(codes)[len(self.words) :]
-        return np.array(places, np.int32)
-
-    def of(self, column: Words) -> Words:
-        """The same values, with codes of this lexicon; `words` is the same list for all columns."""
-        return Words(self.places(column.words)[column.array], self.words)
-
-
 class ZapTimes(Column):
     """Times as the encoder writes them, `2026-11-21T03:22:18.164Z`, kept as whole milliseconds in ns UTC."""
 

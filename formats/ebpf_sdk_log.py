@@ -73,9 +73,9 @@ class _SdkReader(LogReader):
         """Whether a caller of the agent's stands between the held start (or the block's) and `stop`, a file offset."""
         if self._start is None:
             return False
-        data, offset = self.block
+        pieces, offset = self.block
         start = max(0, self._start.span.start - offset)
-        return any(data.find(caller, start, stop - offset) >= 0 for caller in _AGENT_CALLERS)
+        return any(pieces.whole.find(caller, start, stop - offset) >= 0 for caller in _AGENT_CALLERS)
 
     def _settle(self, run: str) -> None:
         held, self._start = self._start, None

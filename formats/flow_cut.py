@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from formats.byte_words import Bytes, Cuts, begin_with, behind, digits, numbers, through_blank, unlike, word, words
-from formats.columns import Column, Words, ZapTimes
 from formats.flow_text import FLOW_LINE, message_row
 from formats.known_bytes import NONE, KnownBytes
 from formats.log_addresses import NARROW, WIDE, Addresses
 from formats.log_time import ZAP_BYTES, zap_times
+from formats.packed_flows import ROW, Tail, flags_of
 
 Ints = np.ndarray[Any, Any]
 
@@ -29,6 +29,7 @@ HEAD_BYTES, TAIL_BYTES = 160, 88
 _SRC = b'"msg":"Flow Info: Src IP: '
 _BEFORE_SPORT, _BEFORE_DST, _BEFORE_DPORT = b" Src Port: ", b" Dest IP: ", b" Dest Port: "
 _TAIL_WORDS = TAIL_BYTES // 8
+_PORT_MAX = 0xFFFF
 _PRINTABLE = bytes(range(ord(" "), ord("~") + 1))
 #: A flow message up to its tail, to read a tail with.
 _ANY_FLOW = "Flow Info: Src IP: 0.0.0.0 Src Port: 0 Dest IP: 0.0.0.0 Dest Port: 0"
@@ -62,7 +63,8 @@ class _Head:
 
 
 class FlowCutter:
-    """Cuts the lines of one log. Columns of all its lines have words of the same lists."""
+    """Cuts the lines of one log into rows (ROW of packed_flows) with places in `addresses` and `tails`; the first of
+    both is none."""
 
     #: Bytes that must be readable behind the start of any line: of all fields and what stands between them.
     REACH = 8 * FRONT + ZAP_BYTES + HEAD_BYTES + 2 * 8 * WIDE + 3 * 8 * 3 + TAIL_BYTES
@@ -70,11 +72,10 @@ class FlowCutter:
     def __init__(self) -> None:
         self.addresses = Addresses()
         self._heads: dict[tuple[bytes, bytes], _Head] = {}
-        self._tails, self._cuts = KnownBytes(_TAIL_WORDS, self._tail), Cuts(_TAIL_WORDS)
-        self._tails_read = 0
-        #: Of protocol, verdict, direction and tier: the words, and the place of its word for each tail's code.
-        self._words: list[list[Any]] = [[None] for _ in range(4)]
-        self._codes = np.zeros((4, TAILS + 1), np.uint16)
+        self._known, self._cuts = KnownBytes(_TAIL_WORDS, self._tail), Cuts(_TAIL_WORDS)
+        self.tails = [Tail(None, None, None, None)]
+        #: flags_of() each tail.
+        self.flags = np.zeros(TAILS + 1, np.uint8)
 
     def learn(self, line: bytes) -> bool:
         """Whether the head of a line is a new one: then it is known from now on."""
@@ -88,9 +89,9 @@ class FlowCutter:
         self._heads[key] = _Head(*key)
         return True
 
-    def cut(self, text: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, dict[str, int], dict[str, Column]]:
-        """Lines [start, end) without their line feeds: the numbers of those that were cut, in order; how many there are
-        of each level; their columns as of a FlowBatch.
+    def cut(self, text: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, dict[str, int]]:
+        """Lines [start, end) without their line feeds: the rows of those that were cut, in order (`line`: the number of
+        the line; `start`: as given), and how many there are of each level.
         """
         heads = list(self._heads.values())
         front = text.run(starts, FRONT)
@@ -101,7 +102,7 @@ class FlowCutter:
             order = np.argsort(rows, kind="stable")
             rows, which = rows[order], which[order]
         begins = starts[rows]
-        kept, columns = self._cut(
+        kept, out = self._cut(
             text,
             begins + np.array([head.time_at for head in heads] or [0])[which],
             begins + np.array([head.size for head in heads] or [0])[which],
@@ -111,10 +112,12 @@ class FlowCutter:
         levels: dict[str, int] = {}
         for head, count in zip(heads, counts, strict=True):
             levels[head.level] = levels.get(head.level, 0) + count
-        return rows[kept], {level: count for level, count in levels.items() if count}, self._columns(columns)
+        lines = rows[kept]
+        out["line"], out["start"], out["size"] = lines, begins[kept], (ends[lines] - begins[kept])
+        return out, {level: count for level, count in levels.items() if count}
 
-    def _cut(self, text: Bytes, when: Ints, at: Ints, ends: Ints) -> tuple[Ints, dict[str, Ints]]:
-        """Lines by the places of their times and first addresses: which are clean, and their columns."""
+    def _cut(self, text: Bytes, when: Ints, at: Ints, ends: Ints) -> tuple[Ints, Ints]:
+        """Lines by the places of their times and first addresses: which are clean, and rows of these without places."""
         utc_ns, good = zap_times(text.run(when, 3))
         width = NARROW
         src = text.run(at, width)
@@ -146,54 +149,32 @@ class FlowCutter:
         good &= fine & (size > 0) & (size <= TAIL_BYTES)
         if not good.all():
             size, sport_size, dport_size = (np.where(good, each, 1) for each in (size, sport_size, dport_size))
-        ends_ = self.addresses.of(np.concatenate([src, dst]))
-        tails = self._tails.codes(self._cuts.of(text, at, size))
+        found = self.addresses.of(np.concatenate([src, dst]))
+        tails = self._known.codes(self._cuts.of(text, at, size))
         ports = numbers(np.concatenate([sport, dport]), np.concatenate([sport_size, dport_size]))
         count = len(when)
-        columns = {
-            "utc_ns": utc_ns,
-            "src": ends_[:count],
-            "sport": ports[:count],
-            "dst": ends_[count:],
-            "dport": ports[count:],
-            "tail": tails,
-        }
-        good &= (columns["src"] != NONE) & (columns["dst"] != NONE) & (tails != NONE)
+        good &= (found[:count] != NONE) & (found[count:] != NONE) & (tails != NONE)
+        good &= (ports[:count] <= _PORT_MAX) & (ports[count:] <= _PORT_MAX)
         kept = np.flatnonzero(good)
-        if len(kept) < count:
-            columns = {name: column[kept] for name, column in columns.items()}
-        columns["sport"], columns["dport"] = _narrow(columns["sport"]), _narrow(columns["dport"])
-        return kept, columns
-
-    def _columns(self, whole: dict[str, Ints]) -> dict[str, Column]:
-        values = [Words(codes[whole["tail"]], known) for codes, known in zip(self._codes, self._words, strict=True)]
-        return {
-            "ts": ZapTimes(whole["utc_ns"]),
-            "utc_ns": Column(whole["utc_ns"]),
-            "src": Words(whole["src"], self.addresses.words),
-            "sport": Column(whole["sport"]),
-            "dst": Words(whole["dst"], self.addresses.words),
-            "dport": Column(whole["dport"]),
-            **dict(zip(("protocol", "verdict", "direction", "tier"), values, strict=True)),
-        }
+        columns = {
+            "utc_ns": utc_ns, "src": found[:count], "dst": found[count:], "sport": ports[:count],
+            "dport": ports[count:], "tail": tails,
+        }  # fmt: skip
+        rows = np.empty(len(kept), ROW)
+        for name, column in columns.items():
+            rows[name] = column if len(kept) == count else column[kept]
+        return kept, rows
 
     def _tail(self, text: bytes) -> int:
         """The code of what stands behind the last port, up to the line's end."""
-        if self._tails_read >= TAILS or text.translate(None, _PRINTABLE) or not text.endswith(b'"}'):
+        code = len(self.tails)
+        if code > TAILS or text.translate(None, _PRINTABLE) or not text.endswith(b'"}'):
             return NONE
         told = text[:-2].decode("ascii")
         row = message_row(None, _ANY_FLOW + told) if '"' not in told and "\\" not in told else None
         if row is None:
             return NONE
-        self._tails_read += 1
-        for place, value in enumerate(row[6:]):
-            known = self._words[place]
-            if value not in known:
-                known.append(value)
-            self._codes[place, self._tails_read] = known.index(value)
-        return self._tails_read
-
-
-def _narrow(ports: Ints) -> Ints:
-    """Ports in two bytes, where all of them can be ports."""
-    return ports.astype(np.uint16 if ports.max(initial=0) <= 0xFFFF else np.int32)
+        tail = Tail(*row[6:])
+        self.tails.append(tail)
+        self.flags[code] = flags_of(tail)
+        return code

@@ -9,6 +9,7 @@ import numpy as np
 
 from formats.flow_text import restored
 from formats.known_bytes import NONE, KnownBytes
+from formats.packed_flows import family
 
 Ints = np.ndarray[Any, Any]
 #: Words of eight bytes that hold an address and the blank behind it: of IPv4, of any. IPv6 needs up to 39 characters;
@@ -18,10 +19,12 @@ _ADDRESS = re.compile(rb"[0-9a-fA-F.:]{1,39} ")
 
 
 class Addresses:
-    """Distinct addresses of one log, with vanished octets restored. `words` lists them; the first is none."""
+    """Distinct addresses of one log, with vanished octets restored. `words` lists them; `families` says of each whether
+    it is of IPv4 (4), of IPv6 (6) or no address (0). The first is none."""
 
     def __init__(self) -> None:
         self.words: list[Any] = [""]
+        self.families = bytearray(1)
         self._codes: dict[bytes, int] = {}
         self._known = {width: KnownBytes(width, self._code) for width in (NARROW, WIDE)}
 
@@ -36,4 +39,5 @@ class Addresses:
                 return NONE
             code = self._codes[text] = len(self.words)
             self.words.append(restored(text[:-1].decode("ascii")))
+            self.families.append(family(self.words[-1]))
         return code

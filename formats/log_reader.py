@@ -10,14 +10,15 @@ import numpy as np
 
 from formats import log_stretch
 from formats.base import EventBatch, Record, Said, Span
-from formats.columns import Lexicon, Words
 from formats.flow_text import BATCH_ROWS, FLOW_LINE, message_row
 from formats.log_line import clean_entry
 from formats.log_maker import twice
 from formats.log_sorting import sorted_stretches
-from formats.log_stretch import KNOWN, Dull
+from formats.log_stretch import EDGE, KNOWN, Dull
 from formats.log_time import rotated_at, zap_texts
 from formats.log_tolerant import TolerantLog
+from formats.packed_flows import PackedFlows, Tail
+from formats.pieces import Pieces
 from formats.source import LINE_BYTES
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ _LOGGERS = 40  # enough for all names there are
 
 @dataclass
 class _Tables:
-    """What is known of a sorter's codes: where its addresses are among those of the log (the first is none), and what
-    its texts say, None for those that are no event.
+    """What a sorter's places stand for: its addresses and the tails of its flow lines (the first of both is none), and
+    what its texts say, None for those that are no event.
     """
 
     sorter: SorterName
-    places: Array
+    addresses: list[str]
+    tails: list[Tail]
     texts: list[Said | None]
 
 
@@ -68,8 +70,6 @@ class LogReader(TolerantLog):
         self._dull = Dull(self._wanted)
         #: What texts say, by level and text; None for those that are no event.
         self._said: dict[tuple[str, bytes], Said | None] = {}
-        self._lexicons = {name: Lexicon() for name in ("protocol", "verdict", "direction", "tier")}
-        self._addresses = Lexicon()
         self._tables: dict[int, _Tables] = {}
         self._lines = 0
         self._size = 0
@@ -79,14 +79,14 @@ class LogReader(TolerantLog):
         self._edge_first: str | None = None
         self._edge_last: str | None = None
         #: The stretch whose lines are being read, and its offset: for subclasses.
-        self.block: tuple[bytes, int] = (b"", 0)
+        self.block: tuple[Pieces, int] = (Pieces([]), 0)
 
     def read(self, *, tolerant_only: bool = False) -> Iterator[Item]:
         """Records, batches and problems, in file order as far as batches allow, and the summary last."""
         if tolerant_only:
             for data in _stretches(self.source):
                 self.block = (data, self._size)
-                self._one_by_one(data)
+                self._one_by_one(data.whole)
                 yield from self._ready(BATCH_ROWS)
         else:
             for data, stretch in sorted_stretches(_stretches(self.source), self._wanted, self.source.helpers):
@@ -134,7 +134,7 @@ class LogReader(TolerantLog):
             self.feed(data[start:stop], Span(offset + start, offset + stop, self._lines, self._lines))
             start = stop + 1
         self._size += len(data)
-        self._learn(log_stretch.edges(data), len(data))
+        self._learn(log_stretch.edges(data[:EDGE], data[-EDGE:]), len(data))
         self.block_done(len(data))
 
     def _take(self, stretch: Stretch) -> None:
@@ -144,18 +144,15 @@ class LogReader(TolerantLog):
             self._said.clear()
         tables = self._tables.get(stretch.sorter.process)
         if tables is None or tables.sorter != stretch.sorter:
-            tables = self._tables[stretch.sorter.process] = _Tables(stretch.sorter, self._addresses.places([""]), [])
+            tables = _Tables(stretch.sorter, [""], [Tail(None, None, None, None)], [])
+            self._tables[stretch.sorter.process] = tables
         texts = tables.texts
         texts += [self._said_by(level, text) for level, text in stretch.texts]
-        if stretch.addresses:
-            tables.places = np.concatenate([tables.places, self._addresses.places(stretch.addresses)])
+        tables.addresses += stretch.addresses
+        tables.tails += stretch.tails
         for level, count in stretch.levels.items():
             self.count(level, count)
-        if len(stretch.flow_spans):
-            flows: dict[str, Any] = dict(stretch.flows)
-            flows |= {name: lexicon.of(flows[name]) for name, lexicon in self._lexicons.items()}
-            flows |= {name: Words(tables.places[flows[name].array], self._addresses.words) for name in ("src", "dst")}
-            self.flows.extend(flows, stretch.flow_spans.moved(offset, self._lines + 1))
+        before = self._size, self._lines + 1
         spans, odd_spans = (
             stretch.spans.moved(offset, self._lines + 1),
             stretch.odd_spans.moved(offset, self._lines + 1),
@@ -170,8 +167,21 @@ class LogReader(TolerantLog):
                 self.feed(raw, Span(*span.tolist()))
         else:
             self._interleaved(stretch, texts, spans, odd_spans)
+        if stretch.flows is not None:
+            self._flows(PackedFlows(stretch.flows, tables.addresses, tables.tails, before))
         self._learn(stretch.edges, stretch.size)
         self.block_done(stretch.size)
+
+    def _flows(self, flows: PackedFlows) -> None:
+        """The flow lines of a stretch; batches are in file order, and so are the lines of each."""
+        if not self.flows.waiting:
+            self.flows.total += len(flows)
+            self.emit(flows)
+            return
+        self.flows.extend(flows.columns, flows.spans)
+        batch = self.flows.batch()
+        if batch is not None:
+            self.emit(batch)
 
     def _batch(self, stretch: Stretch, texts: list[Said | None], spans: LineSpans) -> None:
         """The lines of known texts, those that are events as one batch."""
@@ -244,7 +254,7 @@ class LogReader(TolerantLog):
         self._edge_first = self._edge_first or edges.first
         self._edge_last = edges.last or self._edge_last
         # The newest form looks like a short piece of the older ones: it takes more than a few lines to change the mind.
-        if edges.encoder != "v1.2.2" or self._encoder is None or size > log_stretch.EDGE:
+        if edges.encoder != "v1.2.2" or self._encoder is None or size > EDGE:
             self._encoder = edges.encoder or self._encoder
 
     def _ready(self, rows: int) -> Iterator[Item]:
@@ -279,13 +289,13 @@ def _is_pure(head: bytes) -> bool:
     return logged * 5 >= len(seen) * 4 and logged > 3
 
 
-def _stretches(source: Source) -> Iterator[bytes]:
+def _stretches(source: Source) -> Iterator[Pieces]:
     """Whole lines, up to STRETCH_BYTES together: each ends at the last line feed before a multiple of STRETCH_BYTES of
     the log, whatever pieces it comes in. A line longer than any log has is read in parts, as so many lines.
     """
     parts: list[bytes | memoryview] = []
     held, left = 0, STRETCH_BYTES
-    for chunk in source.chunks():
+    for chunk in source.pieces():
         view = memoryview(chunk)
         at = 0
         while len(view) - at >= left:
@@ -293,10 +303,10 @@ def _stretches(source: Source) -> Iterator[bytes]:
             if not cut and (held + left >= LINE_BYTES or any(b"\n" in part for part in map(bytes, parts))):
                 whole = b"".join((*parts, view[at : at + left]))
                 cut = whole.rfind(b"\n") + 1 or len(whole)
-                yield whole[:cut]
+                yield Pieces([whole[:cut]])
                 parts, held = [whole[cut:]], len(whole) - cut
             elif cut:
-                yield b"".join((*parts, view[at:cut]))
+                yield Pieces([*parts, view[at:cut]])
                 parts, held = [view[cut : at + left]], at + left - cut
             else:
                 parts.append(view[at : at + left])
@@ -306,6 +316,6 @@ def _stretches(source: Source) -> Iterator[bytes]:
         parts.append(view[at:])
         held += len(view) - at
         left -= len(view) - at
-    rest = b"".join(parts)
-    if rest:
+    rest = Pieces(parts)
+    if len(rest):
         yield rest

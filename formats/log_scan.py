@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from formats.byte_words import Buffer, Bytes, Cuts, first_control, line_feeds, word
-from formats.columns import Column, LineSpans
+from formats.columns import LineSpans
 from formats.flow_cut import FlowCutter
 from formats.known_bytes import NONE, KnownBytes
 from formats.log_time import ZAP_BYTES, zap_times
@@ -51,14 +51,13 @@ _TRIES = 4
 class Block(NamedTuple):
     """A classified block; places and numbers count from its first byte and line.
 
-    levels: lines by level, of all but those to be looked at. flows and spans: the flow lines. known: lines of texts
-    that have a code. look: lines to be looked at.
+    levels: lines by level, of all but those to be looked at. flows: the flow lines (ROW of packed_flows). known: lines
+    of texts that have a code. look: lines to be looked at.
     """
 
     lines: int
     levels: dict[str, int]
-    flows: dict[str, Column]
-    spans: LineSpans
+    flows: Ints
     known: Known
     look: Look
 
@@ -129,8 +128,9 @@ class Scanner:
     def __init__(self) -> None:
         self._cutter = FlowCutter()
         self.texts = Texts()
-        #: The addresses of flow lines, by their codes.
-        self.addresses = self._cutter.addresses.words
+        #: What the places in rows of flow lines stand for.
+        self.addresses, self.tails = self._cutter.addresses, self._cutter.tails
+        self.flags = self._cutter.flags
 
     def scan(self, buffer: Buffer, size: int, dull: set[int]) -> Block:
         """Classify the lines in buffer[:size], which begins at a line start; the last may lack its end.
@@ -144,9 +144,9 @@ class Scanner:
             ends = np.append(ends, size)
         starts = np.empty_like(ends)
         starts[0], starts[1:] = 0, ends[:-1] + 1
-        cut, levels, flows = self._cutter.cut(text, starts, ends)
+        flows, levels = self._cutter.cut(text, starts, ends)
         rest = np.ones(len(starts), bool)
-        rest[cut] = False
+        rest[flows["line"]] = False
         others = _others(text, starts, ends, np.flatnonzero(rest))
         codes = np.full(len(others.starts), -1, np.int32)
         timed = np.flatnonzero(others.behind >= 0)
@@ -166,7 +166,7 @@ class Scanner:
         for letter in np.flatnonzero(counted).tolist():
             level = LEVELS[chr(letter)]
             levels[level] = levels.get(level, 0) + int(counted[letter])
-        return Block(len(starts), levels, flows, LineSpans.made(starts[cut], ends[cut], cut), known, look)
+        return Block(len(starts), levels, flows, known, look)
 
     def _learned(self, buffer: Buffer, lines: Look, first: Ints) -> bool:
         """Whether a line that looks like a flow line has a head that was not known."""

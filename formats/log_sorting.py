@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
+    from formats.pieces import Pieces
     from formats.source import Helpers
 
 #: Name of sort_there() among the functions of helpers.
@@ -25,20 +26,20 @@ _log = 0
 
 
 def sorted_stretches(
-    stretches: Iterable[bytes], wanted: frozenset[str], helpers: Helpers | None
-) -> Iterator[tuple[bytes, Stretch]]:
+    stretches: Iterable[Pieces], wanted: frozenset[str], helpers: Helpers | None
+) -> Iterator[tuple[Pieces, Stretch]]:
     """Each stretch and its sorted form, in order. `wanted`: first words of the catalogue's messages."""
     here = Sorter(wanted)
     if helpers is None:
-        yield from ((data, here.sort(data)) for data in ahead(iter(stretches)))
+        yield from ((data, here.sort(data.whole)) for data in ahead(iter(stretches)))
         return
     global _log
     _log += 1
     words = tuple(sorted(wanted))
-    waiting: deque[tuple[bytes, Future[Stretch]]] = deque()
+    waiting: deque[tuple[Pieces, Future[Stretch]]] = deque()
     for number, data in enumerate(stretches):
         if number < _ALONE:
-            yield data, here.sort(data)
+            yield data, here.sort(data.whole)
             continue
         waiting.append((data, helpers.submit(SORT, _log, words, payload=data)))
         if len(waiting) > _WAITING * helpers.count:
@@ -47,11 +48,11 @@ def sorted_stretches(
         yield _settled(*waiting.popleft(), here)
 
 
-def _settled(data: bytes, future: Future[Stretch], here: Sorter) -> tuple[bytes, Stretch]:
+def _settled(data: Pieces, future: Future[Stretch], here: Sorter) -> tuple[Pieces, Stretch]:
     try:
         return data, future.result()
     except (OSError, EOFError, pickle.UnpicklingError):
-        return data, here.sort(data)  # a helper that ended early costs time, nothing else
+        return data, here.sort(data.whole)  # a helper that ended early costs time, nothing else
 
 
 class _There:
@@ -61,7 +62,7 @@ class _There:
     sorter = Sorter(frozenset())
 
 
-def sort_there(log: int, words: tuple[str, ...], payload: bytes) -> Stretch:
+def sort_there(log: int, words: tuple[str, ...], payload: memoryview) -> Stretch:
     """In a helper: a sorted stretch of the log of this number."""
     if log != _There.log:
         _There.log, _There.sorter = log, Sorter(frozenset(words))

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from formats.columns import LineSpans, Words, joined
+from formats.columns import LineSpans
 from formats.flow_text import FLOW_LINE
 from formats.log_line import clean_entry
 from formats.log_scan import LEVELS, PAD, QUIET, Scanner, word_key
 from formats.log_time import ZAP_BYTES
+from formats.packed_flows import Packed, pack, rowwise
 
 if TYPE_CHECKING:
     from formats.byte_words import Buffer
-    from formats.columns import Column
     from formats.log_line import Entry
     from formats.log_scan import Look
+    from formats.packed_flows import Tail
 
 Array = np.ndarray[Any, Any]
 
@@ -64,19 +65,19 @@ class SorterName(NamedTuple):
 class Stretch(NamedTuple):
     """A sorted stretch; places count from its own first byte and line (0).
 
-    levels: lines by level, of all but the odd ones. addresses: what the sorter met for the first time; `src` and `dst`
-    of flows are Words without words, with codes of all that it met. texts: the same of texts, as (level, the line
-    behind its time). codes, utc_ns and spans: the lines of known texts. odd and odd_spans: the lines to be read one by
-    one. loggers: names of loggers, of all lines that were looked at.
+    levels: lines by level, of all but the odd ones. flows: the flow lines, None where there are none; their addresses
+    and tails are places among all that the sorter met, of which `addresses` and `tails` are those met for the first
+    time. texts: the same of texts, as (level, the line behind its time). codes, utc_ns and spans: the lines of known
+    texts. odd and odd_spans: the lines to be read one by one. loggers: names of loggers, of all lines looked at.
     """
 
     sorter: SorterName
     size: int
     lines: int
     levels: dict[str, int]
-    flows: dict[str, Column]
-    flow_spans: LineSpans
+    flows: Packed | None
     addresses: list[str]
+    tails: list[Tail]
     texts: list[tuple[str, bytes]]
     codes: Array
     utc_ns: Array
@@ -128,34 +129,48 @@ class Sorter:
         self._texts: list[tuple[str, bytes]] = []
         self._name = SorterName(os.getpid(), next(_NUMBERS))
 
-    def sort(self, data: bytes) -> Stretch:
-        """Sort whole lines; the last one may lack its line feed."""
+    def sort(self, lines: bytes | memoryview) -> Stretch:
+        """Sort whole lines; the last one may lack its line feed. Nothing of the memory is kept."""
+        data = memoryview(lines)
         if len(self._texts) > KNOWN:
             self.__init__(self._wanted)  # type: ignore[misc]
         work = _Work(self._scanner, self._texts, Dull(self._wanted), data)
-        addresses, texts = self._scanner.addresses, self._texts
-        known = len(addresses), len(texts)
-        view = memoryview(data)
-        start, lines = 0, 0
+        addresses, tails, texts = self._scanner.addresses.words, self._scanner.tails, self._texts
+        known = len(addresses), len(tails), len(texts)
+        start, count = 0, 0
         while start < len(data):
-            stop = min(start + BLOCK_BYTES, len(data))
-            if stop < len(data):
-                stop = data.rfind(b"\n", start, stop) + 1 or data.find(b"\n", stop) + 1 or len(data)
+            stop = _line_end(data, start, min(start + BLOCK_BYTES, len(data)))
             behind = stop + PAD
-            block = view[start:behind] if behind <= len(data) else data[start:].ljust(behind - start, b"\0")
-            lines += work.block(block, start, stop, lines)
+            block = data[start:behind] if behind <= len(data) else bytes(data[start:]).ljust(behind - start, b"\0")
+            count += work.block(block, start, stop, count)
             start = stop
-        return work.stretch(self._name, lines, addresses[known[0] :], texts[known[1] :])
+        return work.stretch(self._name, count, addresses[known[0] :], tails[known[1] :], texts[known[2] :])
+
+
+def _line_end(data: memoryview, start: int, stop: int) -> int:
+    """The end of the last line in [start, stop); that of the next one where none ends there."""
+    end = stop
+    while start < end < len(data):
+        begin = max(start, end - EDGE)
+        found = bytes(data[begin:end]).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    while stop < len(data):
+        found = bytes(data[stop : stop + EDGE]).find(b"\n")
+        if found >= 0:
+            return stop + found + 1
+        stop = min(stop + EDGE, len(data))
+    return stop
 
 
 class _Work:
     """One stretch in the making."""
 
-    def __init__(self, scanner: Scanner, texts: list[tuple[str, bytes]], dull: Dull, data: bytes) -> None:
+    def __init__(self, scanner: Scanner, texts: list[tuple[str, bytes]], dull: Dull, data: memoryview) -> None:
         self._scanner, self._texts, self._dull, self._data = scanner, texts, dull, data
         self._levels: dict[str, int] = {}
-        self._flows: list[dict[str, Column]] = []
-        self._flow_spans: list[Array] = []
+        self._flows: list[Array] = []
         self._codes: list[Array] = []
         self._utc: list[Array] = []
         self._spans: list[Array] = []
@@ -168,9 +183,10 @@ class _Work:
         block = self._scanner.scan(view, stop - start, self._dull.keys)
         for level, count in block.levels.items():
             self._count(level, count)
-        if len(block.spans):
+        if len(block.flows):
+            block.flows["start"] += np.uint32(start)
+            block.flows["line"] += np.uint32(first_line)
             self._flows.append(block.flows)
-            self._flow_spans.append(block.spans.moved(start, first_line).rows)
         parts = [(block.known.codes, block.known.utc_ns, block.known.spans.moved(start, first_line).rows)]
         look = block.look
         if len(look.starts):
@@ -191,7 +207,8 @@ class _Work:
         for begin, end, number, letter, behind in zip(
             starts.tolist(), ends.tolist(), numbers.tolist(), lines.letters.tolist(), lines.behind.tolist(), strict=True
         ):
-            code = self._scanner.texts.get(chr(letter), self._data[start + behind : end]) if behind >= 0 else None
+            text = bytes(self._data[start + behind : end]) if behind >= 0 else None
+            code = self._scanner.texts.get(chr(letter), text) if text is not None else None
             if code is not None:
                 self._count(LEVELS[chr(letter)])
             else:
@@ -204,7 +221,7 @@ class _Work:
     def _line(self, place: tuple[int, int, int], behind: int | None) -> int:
         """A line of no known text: the code of a new one, or -1 for an odd or a dull line."""
         start, stop, _ = place
-        raw = self._data[start:stop]
+        raw = bytes(self._data[start:stop])
         if b"Flow Info:" not in raw or FLOW_LINE.fullmatch(raw) is None:
             level = self._dull.holds(raw) if raw else None
             if level is not None:
@@ -236,18 +253,21 @@ class _Work:
     def _count(self, level: str, number: int = 1) -> None:
         self._levels[level] = self._levels.get(level, 0) + number
 
-    def stretch(self, sorter: SorterName, lines: int, addresses: list[str], texts: list[tuple[str, bytes]]) -> Stretch:
+    def stretch(
+        self, sorter: SorterName, lines: int, addresses: list[str], tails: list[Tail], texts: list[tuple[str, bytes]]
+    ) -> Stretch:
         """The whole."""
-        names = self._flows[0] if self._flows else {}
+        families = np.frombuffer(bytes(self._scanner.addresses.families), np.uint8)
+        flows = pack(rowwise(self._flows), families, self._scanner.flags) if self._flows else None
         odd = np.array(self._odd_rows, np.int64).reshape(-1, 3)
         return Stretch(
             sorter,
             len(self._data),
             lines,
             self._levels,
-            {name: _own(name, joined([part[name] for part in self._flows])) for name in names},
-            LineSpans(np.concatenate([*self._flow_spans, np.empty(0, LineSpans.DTYPE)])),
+            flows,
             addresses,
+            tails,
             texts,
             np.concatenate([np.empty(0, np.int32), *self._codes]),
             np.concatenate([np.empty(0, np.int64), *self._utc]),
@@ -255,20 +275,8 @@ class _Work:
             self._odd,
             LineSpans.made(odd[:, 0], odd[:, 1], odd[:, 2]),
             list(self._loggers),
-            edges(self._data),
+            edges(bytes(self._data[:EDGE]), bytes(self._data[-EDGE:])),
         )
-
-
-def _own(name: str, column: Column) -> Column:
-    """A column without the words of the addresses' table, and with no others than its own."""
-    if not isinstance(column, Words):
-        return column
-    if name in ("src", "dst"):
-        return Words(column.array, [])
-    found = np.flatnonzero(np.bincount(column.array))
-    rank = np.zeros(len(column.words), np.uint8 if len(found) <= 256 else np.uint16)
-    rank[found] = np.arange(len(found))
-    return Words(rank[column.array], [column.words[code] for code in found.tolist()])
 
 
 def loggers(raw: bytes) -> list[str]:
@@ -278,10 +286,8 @@ def loggers(raw: bytes) -> list[str]:
     return [name.decode("utf-8", "replace") for name in _LOGGER.findall(raw)]
 
 
-def edges(data: bytes) -> Edges:
-    """What a stretch says of its log."""
-    head = data[:EDGE]
-    tail = head if len(data) <= EDGE else data[-EDGE:]
+def edges(head: bytes, tail: bytes) -> Edges:
+    """What the first and the last EDGE bytes of a stretch say of its log."""
     first, times = _TIME.search(head), _TIME.findall(tail)
     encoder = None
     if b'"timestamp":"' in tail:

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from formats import nacli_bulk
+from formats.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def blocks(source: Source) -> Iterator[tuple[int, bytes, Runs]]:
         if helpers is None or not number:
             yield offset, block, {}
             continue
-        waiting.append((offset, block, helpers.submit(RUNS, payload=block)))
+        waiting.append((offset, block, helpers.submit(RUNS, payload=Pieces([block]))))
         if len(waiting) > _WAITING * helpers.count:
             yield _settled(*waiting.popleft())
     while waiting:
@@ -48,9 +49,10 @@ def _settled(offset: int, block: bytes, future: Future[Runs]) -> tuple[int, byte
         return offset, block, {}  # a helper that ended early costs time, nothing else
 
 
-def runs_there(payload: bytes) -> Runs:
+def runs_there(view: memoryview) -> Runs:
     """In a helper: the runs of a block by their places."""
     found: Runs = {}
+    payload = bytes(view)
     misses, at = 0, _next_key(payload, 0)
     while at is not None and misses < _MISSES:
         run = nacli_bulk.read_run(payload, at)

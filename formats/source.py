@@ -10,13 +10,16 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Any, Protocol
 
+    from formats.pieces import Pieces
+
     class Helpers(Protocol):
         """Processes that can share a reader's work."""
 
         count: int
 
-        def submit(self, name: str, *arguments: Any, payload: bytes) -> Future[Any]:
-            """What the function of this name makes of the arguments and the payload, some time.
+        def submit(self, name: str, *arguments: Any, payload: Pieces) -> Future[Any]:
+            """What the function of this name makes of the arguments and the payload, some time. It gets a memoryview
+            of the payload, which ends with the call.
 
             The future raises OSError, EOFError or UnpicklingError when the process has ended before.
             """
@@ -79,6 +82,19 @@ class Source:
 
     def chunks(self) -> Iterator[bytes]:
         """The whole member from its start, in pieces of about CHUNK_BYTES. Constant memory when streamed."""
+        parts: list[bytes] = []
+        held = 0
+        for piece in self.pieces():
+            parts.append(piece)
+            held += len(piece)
+            if held >= CHUNK_BYTES:
+                yield b"".join(parts)
+                parts, held = [], 0
+        if parts:
+            yield b"".join(parts)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The whole member from its start, in pieces of any size, none larger than a chunk."""
         if self._data is not None:
             for at in range(0, len(self._data), CHUNK_BYTES):
                 yield self._data[at : at + CHUNK_BYTES]

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from forensics import beside, flow_spool, packed_dump
-from forensics.flow_columns import PACKED_ROWS, Packer, SpooledBatch
+from forensics.flow_columns import PACKED_ROWS, Packer
 from forensics.flow_spool import Spool
 from formats.agent_log import FORMAT as AGENT_LOG
 from formats.base import ENTRY_SPAN_DTYPE, FlowBatch, MapDump, Span
+from formats.packed_flows import PackedFlows
 from formats.source import Source
 
 CASES = Path(__file__).parents[1] / "corpus" / "cases"
@@ -79,14 +80,20 @@ def test_a_process_with_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.parametrize("memory", [0, 50, 1 << 20])
 def test_rows_are_read_as_they_were_written(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow_spool, "MEMORY_BYTES", memory)
-    spool = Spool()
-    words, bytes_ = np.arange(20, dtype="<u4"), np.arange(30, dtype="<u1")
+    pair = np.dtype([("a", "<u4"), ("b", "<u2")])
+    spool = Spool(pair)
+    rows = np.array([(at, at % 7) for at in range(2000)], pair)
 
-    places = spool.append(words), spool.append(bytes_), spool.append(words[:0])
+    places = [spool.append(part) for part in (rows[:20], rows[:0], rows[20:33])]
+    early = spool.take(slice(3, 5)).tolist()
+    places.append(spool.append(rows[33:]))
 
-    assert spool.read(words.dtype, places[0], 3, 5).tolist() == [3, 4, 5, 6, 7]
-    assert spool.read(bytes_.dtype, places[1], 0, 30).tolist() == list(range(30))
-    assert spool.read(words.dtype, places[2], 0, 0).tolist() == []
+    assert places == [0, 20, 20, 33]
+    assert early == rows[3:5].tolist()
+    assert spool.take(slice(18, 40)).tolist() == rows[18:40].tolist()
+    order = np.random.default_rng(1).permutation(2000)
+    assert spool.take(order).tolist() == rows[order].tolist()
+    assert spool.take(np.zeros(0, np.int64)).tolist() == []
 
 
 def line(number: int, address: str) -> str:
@@ -101,16 +108,18 @@ def line(number: int, address: str) -> str:
 def test_a_spooled_batch_reads_as_it_was() -> None:
     text = "".join(line(number, f"10.0.{number % 7}.{number % 251}") for number in range(PACKED_ROWS + 10)).encode()
     (batch,) = [item for item in AGENT_LOG.read(Source("a.log", text)) if isinstance(item, FlowBatch)]
+    columns, spans = {name: list(column) for name, column in batch.columns.items()}, batch.spans.whole().tolist()
 
-    packed = Packer().packed(batch)
+    (packed,) = Packer().packed(batch)
 
-    assert isinstance(packed, SpooledBatch)
-    assert list(batch.columns) == list(packed.columns)
-    assert {name: list(column) for name, column in batch.columns.items()} == {
-        name: list(column) for name, column in packed.columns.items()
-    }
-    assert batch.spans.whole().tolist() == packed.spans.whole().tolist()
-    assert packed.line(7) == (batch.columns["ts"][7], (*batch.spans[7].tolist(),))
+    assert isinstance(packed, PackedFlows)
+    assert isinstance(packed.rows.store, Spool)
+    assert columns == {name: list(column) for name, column in packed.columns.items()}
+    assert spans == packed.spans.whole().tolist()
+    places = [packed.line(row) for row in range(len(packed))]
+    assert sorted(places, key=lambda place: place[1]) == list(
+        zip(columns["ts"], [tuple(span) for span in spans], strict=True)
+    )
 
 
 def test_a_batch_with_odd_rows_stays_in_memory() -> None:
@@ -118,9 +127,9 @@ def test_a_batch_with_odd_rows_stays_in_memory() -> None:
     text = ("".join(line(number, "10.0.0.2") for number in range(PACKED_ROWS)) + torn).encode()
     (batch,) = [item for item in AGENT_LOG.read(Source("a.log", text)) if isinstance(item, FlowBatch)]
 
-    packed = Packer().packed(batch)
+    (packed,) = Packer().packed(batch)
 
-    assert isinstance(packed, FlowBatch)
+    assert not isinstance(packed, PackedFlows)
     assert list(packed.columns["ts"]) == list(batch.columns["ts"])
     assert list(packed.columns["src"]) == list(batch.columns["src"])
 
@@ -158,7 +167,7 @@ log_reader.STRETCH_BYTES = log_reader.LINE_BYTES = 2000
 log_reader.EVENT_ROWS = 1
 
 def sort(log, words, payload):
-    if FAILS and b"10.0.3.7 " in payload:
+    if FAILS and b"10.0.3.7 " in bytes(payload):
         __import__("os")._exit(3)
     return log_sorting.sort_there(log, words, payload)
 
@@ -207,7 +216,7 @@ source.CHUNK_BYTES = source.HEAD_BYTES = 4000
 found = []
 
 def runs(payload):
-    if FAILS and b"10.0.0.9/32" in payload:
+    if FAILS and b"10.0.0.9/32" in bytes(payload):
         __import__("os")._exit(3)
     return nacli_ahead.runs_there(payload)
 

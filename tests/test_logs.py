@@ -125,7 +125,7 @@ def test_current_flow_lines_take_the_clean_path(row: dict, tier: bool, level: st
 
     block = log_scan.Scanner().scan(text + bytes(log_scan.PAD), len(text), set())
 
-    assert (len(block.spans), len(block.known.codes), len(block.look.starts)) == (1, 0, 0)
+    assert (len(block.flows), len(block.known.codes), len(block.look.starts)) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(

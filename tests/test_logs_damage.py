@@ -421,7 +421,7 @@ def test_stretches_are_cut_by_content_alone(text: bytes, chunk: int) -> None:
             mock.patch.object(source, "CHUNK_BYTES", size),
             mock.patch.object(source, "HEAD_BYTES", size),
         ):
-            return list(log_reader._stretches(Source("a.log", io.BytesIO(text))))
+            return [part.whole for part in log_reader._stretches(Source("a.log", io.BytesIO(text)))]
 
     whole = stretches(10_000)
 
