@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from forensics.artifact import Artifact
-    from formats.base import EventBatch, Record
+    from formats.base import EventBatch, Record, Said
 
 Array = np.ndarray[Any, Any]
 #: Stands for a time that is not known.
@@ -57,13 +57,16 @@ class Events:
     def __init__(self, artifacts: Iterable[Artifact], log: str = "agent") -> None:
         self._artifacts: list[Artifact] = []
         self._parts: list[EventBatch | _Records] = []
+        #: Of each part the own fields of all that it may say; batches that share their texts share these.
+        self._fields: list[list[Mapping[str, Any]]] = []
+        self._known: dict[int, tuple[list[Mapping[str, Any]], Array]] = {}
         self._places: dict[str, int] = {}
         columns: list[list[Array]] = []
         for number, artifact in enumerate(artifacts):
             columns += self._read(number, artifact, log)
         self.names = list(self._places)
         whole = [np.concatenate(column) for column in zip(*columns, strict=True)]
-        self._part, self._row, self.codes, self._utc = self._in_time(whole) if whole else _nothing()
+        self._part, self._row, self._word, self.codes, self._utc = self._in_time(whole) if whole else _nothing()
 
     def _read(self, number: int, artifact: Artifact, log: str) -> Iterator[list[Array]]:
         records = [each for each in artifact.records if each.kind == "log_event" and each.data.get("log") == log]
@@ -71,15 +74,32 @@ class Events:
             codes = [self._place(str(record.data.get("event"))) for record in records]
             times = [_NO_TIME if (time := record.data.get("utc_ns")) is None else time for record in records]
             starts = [record.span.start for record in records]
-            yield self._part_of(artifact, _Records(records), number, starts, codes, times)
+            self._fields.append([record.data for record in records])
+            yield self._part_of(artifact, _Records(records), number, starts, np.arange(len(records)), codes, times)
         for batch in artifact.events:
             if batch.log == log:
-                places = np.array([self._place(said.event) for said in batch.said], np.int32)
+                fields, places = self._told(batch.said)
+                self._fields.append(fields)
                 starts = batch.spans["start"]
-                yield self._part_of(artifact, batch, number, starts, places[batch.codes], batch.utc_ns)
+                yield self._part_of(artifact, batch, number, starts, batch.codes, places[batch.codes], batch.utc_ns)
+
+    def _told(self, said: list[Said | None]) -> tuple[list[Mapping[str, Any]], Array]:
+        """The own fields of what batches say, and the place of each slug."""
+        if id(said) not in self._known:
+            fields: list[Mapping[str, Any]] = [each.fields if each is not None else {} for each in said]
+            places = [self._place(each.event) if each is not None else -1 for each in said]
+            self._known[id(said)] = fields, np.array(places, np.int32)
+        return self._known[id(said)]
 
     def _part_of(
-        self, artifact: Artifact, part: EventBatch | _Records, number: int, starts: Any, codes: Any, times: Any
+        self,
+        artifact: Artifact,
+        part: EventBatch | _Records,
+        number: int,
+        starts: Any,
+        words: Any,
+        codes: Any,
+        times: Any,
     ) -> list[Array]:
         self._artifacts.append(artifact)
         self._parts.append(part)
@@ -89,6 +109,7 @@ class Events:
             np.asarray(starts, np.int64),
             np.full(size, len(self._parts) - 1, np.int32),
             np.arange(size, dtype=np.int32),
+            np.asarray(words, np.int32),
             np.asarray(codes, np.int32),
             np.asarray(times, np.int64),
         ]
@@ -99,14 +120,14 @@ class Events:
     @staticmethod
     def _in_time(columns: list[Array]) -> tuple[Array, ...]:
         """Files are put in the order of their first time; lines inside a file keep their order."""
-        number, start, part, row, codes, utc = columns
+        number, start, *own, utc = columns
         order = np.lexsort((start, number))
         firsts = np.zeros(int(number.max()) + 1, np.int64)
         known = order[utc[order] != _NO_TIME]
         files, first = np.unique(number[known], return_index=True)
         firsts[files] = utc[known[first]]
         order = order[np.lexsort((number[order], firsts[number[order]]))]
-        return part[order], row[order], codes[order], utc[order]
+        return *(column[order] for column in own), utc[order]
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -120,8 +141,8 @@ class Events:
 
     def fields(self, at: int) -> Mapping[str, Any]:
         """The event's own fields, without a record being made."""
-        part, row = self._parts[self._part[at]], int(self._row[at])
-        return part.records[row].data if isinstance(part, _Records) else part.said[part.codes[row]].fields
+        found: Mapping[str, Any] = self._fields[self._part[at]][self._word[at]]
+        return found
 
     def rows(self, *names: str) -> list[int]:
         """The places of the events of these slugs, in order."""
@@ -132,12 +153,9 @@ class Events:
     def told(self, *names: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
         """(place, slug, own fields) of the events of these slugs, in order, without a record being made."""
         rows = self.rows(*names)
-        where = zip(self._part[rows].tolist(), self._row[rows].tolist(), self.codes[rows].tolist(), strict=True)
-        codes = [None if isinstance(part, _Records) else part.codes for part in self._parts]
-        said = [[] if isinstance(part, _Records) else [each.fields for each in part.said] for part in self._parts]
-        for at, (part, row, code) in zip(rows, where, strict=True):
-            own = codes[part]
-            yield at, self.names[code], self.fields(at) if own is None else said[part][own[row]]
+        columns = (self._part[rows].tolist(), self._word[rows].tolist(), self.codes[rows].tolist())
+        fields = self._fields
+        return ((at, self.names[code], fields[part][word]) for at, part, word, code in zip(rows, *columns, strict=True))
 
     def named(self, *names: str) -> Iterator[Event]:
         """The events of these slugs, in order."""
@@ -151,4 +169,4 @@ class Events:
 
 
 def _nothing() -> tuple[Array, ...]:
-    return tuple(np.zeros(0, np.int64) for _ in range(4))
+    return tuple(np.zeros(0, np.int64) for _ in range(5))

@@ -151,11 +151,18 @@ def _bounds(story: LogStory, record: Record) -> None:
 
 def _collect(story: LogStory) -> None:
     events = story.events
+    story.starts = events.rows(*_STARTS)
     writes, evaluations = _Writes(story), _Evaluations(story)
     cluster_rules = False
     for row, name, fields in events.told(*_MARKS):
-        if name in _STARTS:
-            story.starts.append(row)
+        # a long log is mostly made of these two
+        if name == "reconcile":
+            story.cluster_policies |= bool(fields.get("cluster"))
+            evaluations.close()
+            continue
+        if name == "bulk-refresh":
+            writes.result(row)
+            continue
         if name == "agent-start":
             story.restarts.append(events[row])
         elif name == "probes-recovered":
@@ -170,7 +177,6 @@ def _collect(story: LogStory) -> None:
             said = str(fields.get("map_name"))
             writes.begin(MapWrite(said, None, events[row], cluster_rules=cluster_rules, row=row))
         else:
-            story.cluster_policies |= name == "reconcile" and bool(fields.get("cluster"))
             writes.grow(row, name, fields)
         evaluations.take(row, name, fields)
     writes.end()
@@ -192,8 +198,8 @@ class _Evaluations:
             self._open = None if fields.get("cluster") else self._new(row, fields, int(fields.get("count") or 0))
         elif name == "no-active-policies":
             self._new(row, fields, 0)
-        elif name in ("map-update-begin", "reconcile", "enforce-request", "delete-request"):
-            self._open = None
+        elif name in ("map-update-begin", "enforce-request", "delete-request"):
+            self.close()
         elif self._open is None:
             return
         elif name == "rule-count" and not fields.get("cluster"):
@@ -202,6 +208,10 @@ class _Evaluations:
             self._open.denied.add(str(fields.get("direction")))
         elif name == "catch-all":
             self._open.opened.add(str(fields.get("direction")))
+
+    def close(self) -> None:
+        """What follows belongs to no identifier until one is named."""
+        self._open = None
 
     def _new(self, row: int, fields: Mapping[str, Any], policies: int) -> Evaluation:
         made = Evaluation(row, policies)
@@ -238,8 +248,6 @@ class _Writes:
             return
         if name == "map-write":
             self._written(current, row, fields)
-        elif name == "bulk-refresh":
-            self._result(current, row)
         elif name == "kernel-delete-failed":
             (current if current.write is not None else self._waiting or current).failed_deletes += 1
         elif name == "kernel-update-failed" or (name == "error" and current.write is None):
@@ -258,7 +266,11 @@ class _Writes:
         current.map_id, current.write = fields.get("map_id"), self._story.events[row]
         (self._story.torn if self._torn else self._story.writes).append(current)
 
-    def _result(self, current: MapWrite, row: int) -> None:
+    def result(self, row: int) -> None:
+        """What came of a write."""
+        current = self._open
+        if current is None:
+            return
         if current.write is not None:
             current.result = self._story.events[row]
             self._open = None

@@ -161,10 +161,13 @@ def log_event(log: str, ts: str | None, utc_ns: int | None, said: Said, span: Sp
 
 @dataclass(slots=True, repr=False)
 class EventBatch:
-    """Events of a log, columnar: row i is said[codes[i]] at utc_ns[i] (int64, whole milliseconds), in file order."""
+    """Events of a log, columnar: row i is said[codes[i]] at utc_ns[i] (int64, whole milliseconds), in file order.
+
+    Batches may share `said`; what no row says may be None there.
+    """
 
     log: str
-    said: list[Said]
+    said: list[Said | None]
     codes: np.ndarray[Any, Any]
     utc_ns: np.ndarray[Any, Any]
     spans: Any  # LineSpans
@@ -176,6 +179,7 @@ class EventBatch:
     def record(self, row: int) -> Record:
         """The log_event record of a row, as a reader gives it out by itself."""
         said = self.said[int(self.codes[row])]
+        assert said is not None
         nanos, where = int(self.utc_ns[row]), self.spans[row]
         return log_event(self.log, zap_texts(self.utc_ns[row : row + 1])[0], nanos, said, Span(*where.tolist()))
 

@@ -41,13 +41,19 @@ _LOGGERS = 40  # enough for all names there are
 @dataclass
 class _Tables:
     """What a sorter's places stand for: its addresses and the tails of its flow lines (the first of both is none), and
-    what its texts say, None for those that are no event.
+    what its texts say, None for those that are no event; `events` flags the others.
     """
 
     sorter: SorterName
     addresses: list[str]
     tails: list[Tail]
     texts: list[Said | None]
+    events: Array
+
+    def told(self, texts: list[Said | None]) -> None:
+        """More texts."""
+        self.texts += texts
+        self.events = np.concatenate([self.events, np.array([said is not None for said in texts], bool)])
 
 
 class LogReader(TolerantLog):
@@ -144,10 +150,9 @@ class LogReader(TolerantLog):
             self._said.clear()
         tables = self._tables.get(stretch.sorter.process)
         if tables is None or tables.sorter != stretch.sorter:
-            tables = _Tables(stretch.sorter, [""], [Tail(None, None, None, None)], [])
+            tables = _Tables(stretch.sorter, [""], [Tail(None, None, None, None)], [], np.zeros(0, bool))
             self._tables[stretch.sorter.process] = tables
-        texts = tables.texts
-        texts += [self._said_by(level, text) for level, text in stretch.texts]
+        tables.told([self._said_by(level, text) for level, text in stretch.texts])
         tables.addresses += stretch.addresses
         tables.tails += stretch.tails
         for level, count in stretch.levels.items():
@@ -162,11 +167,11 @@ class LogReader(TolerantLog):
         self._dull = Dull(self._wanted)
         self._loggers.update(dict.fromkeys(stretch.loggers))
         if self.batches and len(stretch.codes) >= EVENT_ROWS:
-            self._batch(stretch, texts, spans)
+            self._batch(stretch, tables, spans)
             for raw, span in zip(stretch.odd, odd_spans, strict=True):
                 self.feed(raw, Span(*span.tolist()))
         else:
-            self._interleaved(stretch, texts, spans, odd_spans)
+            self._interleaved(stretch, tables.texts, spans, odd_spans)
         if stretch.flows is not None:
             self._flows(PackedFlows(stretch.flows, tables.addresses, tables.tails, before))
         self._learn(stretch.edges, stretch.size)
@@ -183,14 +188,9 @@ class LogReader(TolerantLog):
         if batch is not None:
             self.emit(batch)
 
-    def _batch(self, stretch: Stretch, texts: list[Said | None], spans: LineSpans) -> None:
+    def _batch(self, stretch: Stretch, tables: _Tables, spans: LineSpans) -> None:
         """The lines of known texts, those that are events as one batch."""
-        used = np.flatnonzero(np.bincount(stretch.codes))
-        told = [code for code in used.tolist() if texts[code] is not None]
-        rank = np.full(len(texts), -1, np.int32)
-        rank[told] = np.arange(len(told), dtype=np.int32)
-        codes = rank[stretch.codes]
-        rows = np.flatnonzero(codes >= 0)
+        rows = np.flatnonzero(tables.events[stretch.codes])
         if self.first_ts is None and len(stretch.utc_ns):
             self.first_ts = zap_texts(stretch.utc_ns[:1])[0]
         self.last_ts = zap_texts(stretch.utc_ns[-1:])[0]
@@ -198,8 +198,7 @@ class LogReader(TolerantLog):
             kept = spans[rows]
             first, last = kept[0].tolist(), kept[-1].tolist()
             whole = Span(first[0], last[1], first[2], last[3])
-            said = [each for code in told if (each := texts[code]) is not None]
-            self.emit(EventBatch(self.log, said, codes[rows], stretch.utc_ns[rows], kept, whole))
+            self.emit(EventBatch(self.log, tables.texts, stretch.codes[rows], stretch.utc_ns[rows], kept, whole))
 
     def _interleaved(self, stretch: Stretch, texts: list[Said | None], spans: LineSpans, odd_spans: LineSpans) -> None:
         """Every line by itself, in order."""

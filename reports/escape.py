@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 # Unicode 15.1: Cc, Cf, Zl, Zp, Cs, variation selectors, fillers and tags. Listed, not asked of unicodedata, so that
 # the answer does not change with the Python version.
+_C0 = "\x00-\x1f"
 _INVISIBLE = (
-    "\x00-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u115f-\u1160\u17b4-\u17b5"
+    f"{_C0}\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u115f-\u1160\u17b4-\u17b5"
     "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _LINE = re.compile(f"[{_INVISIBLE}]")
 _BLOCK = re.compile(f"(?![\n\t])[{_INVISIBLE}]")
-#: What JSON may carry raw but a terminal that shows it must not see: as _BLOCK, and C0 never stands raw in JSON text.
-_JSON = re.compile(f"(?![\n])[{_INVISIBLE}]")
+#: What JSON may carry raw but a terminal that shows it must not see: all but line feeds.
+_JSON = re.compile(f"[\x00-\t\x0b-\x1f{_INVISIBLE.removeprefix(_C0)}]")
 
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
@@ -56,6 +57,8 @@ def visible_block(text: str) -> str:
 
 def json_text(text: str) -> str:
     """JSON source whose strings carry no raw invisible character: the same values, written as \\uXXXX."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
     return _JSON.sub(lambda hit: _utf16_escape(hit.group()), text)
 
 
