@@ -15,7 +15,9 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 #: What stays in memory.
 MEMORY_BYTES = 16 * 1024 * 1024
-#: Rows taken at once whose pages are worth being given back.
+#: Of a larger file the pages that were read are given back.
+MAPPED_BYTES = 256 * 1024 * 1024
+#: Rows taken at once whose pages are worth that.
 _MANY = 1024
 
 
@@ -50,7 +52,7 @@ class Spool:
         if self._map is None or len(self._map) < self._count * self._dtype.itemsize:
             self._map = mmap.mmap(self._file.fileno(), self._count * self._dtype.itemsize, access=mmap.ACCESS_READ)
         found: Array = np.array(np.frombuffer(self._map, self._raw)[places]).view(self._dtype)
-        if len(found) >= _MANY and hasattr(mmap, "MADV_DONTNEED"):
+        if len(self._map) > MAPPED_BYTES and len(found) >= _MANY and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)  # the file's pages stay with the system, not with this process
         return found
 

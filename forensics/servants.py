@@ -5,7 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import threading
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -27,19 +29,28 @@ class _Servant(NamedTuple):
     shared: mmap.mmap
 
 
+class _Request(NamedTuple):
+    """What is asked for: (name of the function, its arguments) and its payload; the future gets the result."""
+
+    future: Future[Any]
+    what: tuple[str, tuple[Any, ...]]
+    payload: Pieces
+
+
 class Servants:
-    """Each request goes to the next of them; the results of one come in the order of its requests.
+    """Each request goes to the first of them that is free, in the order of the requests.
 
     To be made while no other thread can hold a lock: see forensics.beside.
     """
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]], count: int) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         self.count = count
         self._servants = [_served(functions) for _ in range(count)]
-        self._threads = [ThreadPoolExecutor(1) for _ in self._servants]
-        self._turn = 0
+        self._requests: SimpleQueue[_Request | None] = SimpleQueue()
+        self._lock, self._alive = threading.Lock(), count
+        self._threads = [threading.Thread(target=self._hand_out, args=[each], daemon=True) for each in self._servants]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, name: str, *arguments: Any, payload: Pieces) -> Future[Any]:
         """The result of the function of this name, functions[name](*arguments, payload), some time. The payload is a
@@ -47,14 +58,23 @@ class Servants:
 
         The future raises OSError, EOFError or UnpicklingError when the fork has ended.
         """
-        at = self._turn % self.count
-        self._turn += 1
-        return self._threads[at].submit(_asked, self._servants[at], (name, arguments), payload)
+        from concurrent.futures import Future
+
+        request = _Request(Future(), (name, arguments), payload)
+        with self._lock:
+            if self._alive:
+                self._requests.put(request)
+            else:
+                request.future.set_exception(EOFError("no fork is left"))
+        return request.future
 
     def close(self) -> None:
-        """End the forks."""
+        """End the forks; what they have not begun is not done."""
+        self._refuse()
+        for _ in self._threads:
+            self._requests.put(None)
         for thread in self._threads:
-            thread.shutdown(cancel_futures=True)
+            thread.join()
         for servant in self._servants:
             with suppress(OSError):
                 servant.ask.close()
@@ -63,6 +83,26 @@ class Servants:
         for servant in self._servants:
             os.waitpid(servant.process, 0)
             servant.shared.close()
+
+    def _hand_out(self, servant: _Servant) -> None:
+        """A thread for each fork: requests one after the other until there are no more, or the fork has ended."""
+        while (request := self._requests.get()) is not None:
+            try:
+                request.future.set_result(_asked(servant, request.what, request.payload))
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of any
+                request.future.set_exception(error)
+                break  # the fork has ended, or nobody knows what it says next
+        with self._lock:
+            self._alive -= 1
+            if not self._alive:
+                self._refuse()
+
+    def _refuse(self) -> None:
+        with suppress(Empty):
+            while True:
+                request = self._requests.get_nowait()
+                if request is not None:
+                    request.future.set_exception(EOFError("no fork is left"))
 
 
 def _asked(servant: _Servant, request: tuple[str, tuple[Any, ...]], payload: Pieces) -> Any:

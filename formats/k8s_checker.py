@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,10 @@ _PYTHON: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "null": (type(None),),
 }
+#: Lists that are remembered, and the items of each at most.
+_KNOWN, _SHORT = 4096, 24
+#: The version of marshal in which equal values have equal bytes.
+_NO_REFERENCES = 2
 _WORDS = {"string": "text", "integer": "a whole number", "boolean": "true or false", "object": "a mapping",
           "array": "a list", "null": "null"}  # fmt: skip
 
@@ -154,8 +159,14 @@ def _not_rule(schema: dict[str, Any]) -> Check:
 
 
 def _items_rule(part: Check) -> Check:
+    # the lists of ports of a thousand rules are few: one that was found good is known by its bytes
+    good: set[bytes] = set()
+
     def check(value: Any) -> list[SchemaError] | None:
         if type(value) is not list:
+            return None
+        key = _bytes(value) if 0 < len(value) <= _SHORT else None
+        if key in good:
             return None
         found: list[SchemaError] | None = None
         for index, item in enumerate(value):
@@ -163,9 +174,21 @@ def _items_rule(part: Check) -> Check:
             if errors:
                 found = found or []
                 found.extend(error._replace(path=(index, *error.path)) for error in errors)
+        if found is None and key is not None:
+            if len(good) >= _KNOWN:
+                good.clear()
+            good.add(key)
         return found
 
     return check
+
+
+def _bytes(value: Any) -> bytes | None:
+    """Other values have other bytes, be they different only in a type; None for what is no plain value."""
+    try:
+        return marshal.dumps(value, _NO_REFERENCES)
+    except ValueError:
+        return None
 
 
 def _properties_rule(properties: dict[str, Check], extra: Check | None) -> Check:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -96,7 +97,7 @@ class Dull:
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
-        self._kept = {word_key(word) for word in wanted}
+        self._kept = _keys(wanted)
         self.keys: set[int] = set()
 
     def holds(self, raw: bytes) -> str | None:
@@ -118,6 +119,11 @@ class Dull:
         blank, key = _CONTROL.search(raw), word_key(word)
         if blank is not None and key not in self._kept and raw[: blank.start()].endswith(b'"msg":"' + word.encode()):
             self.keys.add(key)
+
+
+@cache
+def _keys(words: frozenset[str]) -> frozenset[int]:
+    return frozenset(map(word_key, words))
 
 
 class Sorter:

@@ -95,11 +95,13 @@ class Rows(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Sorted rows (ROW), their runs (RUN), and how many of them are lines: copies follow."""
+    """Sorted rows (ROW), their runs (RUN), how many of them are lines (copies follow), and the places of the first and
+    the last line of the file."""
 
     rows: Array
     runs: Array
     lines: int
+    ends: tuple[int, int]
 
 
 def flags_of(tail: Tail) -> int:
@@ -127,8 +129,10 @@ def pack(rows: Array, families: Array, flags: Array, bad: Array | None = None) -
     runs["own"], runs["first"], runs["size"] = own[first], first, np.diff(first, append=len(own))
     runs["way"] = np.where(key & _COPY, EITHER_COPY, key & _WAY)
     runs["good"], runs["decided"] = key & _BAD == 0, key & _UNDECIDED == 0
+    lines = len(own) - len(either)
+    ends = int(np.argmax(order == 0)), int(np.argmax(order == lines - 1))
     # plain bytes are moved at once, rows field by field
-    return Packed(np.ascontiguousarray(rows).view(_RAW)[order].view(ROW), runs, len(own) - len(either))
+    return Packed(np.ascontiguousarray(rows).view(_RAW)[order].view(ROW), runs, lines, ends)
 
 
 def _order(own: Array, keys: Array) -> Array:
@@ -168,8 +172,7 @@ class PackedFlows(FlowBatch):
         self.runs, self.addresses, self.tails, self._begin, self._count = (
             packed.runs, addresses, tails, begin, packed.lines,
         )  # fmt: skip
-        starts = packed.rows["start"][: packed.lines]
-        first, last = (self._place(packed.rows[int(at)]) for at in (starts.argmin(), starts.argmax()))
+        first, last = (self._place(packed.rows[at]) for at in packed.ends)
         self.span = Span(first.start, last.end, first.first_line, last.last_line)
 
     def __getstate__(self) -> list[Any]:
