@@ -95,6 +95,7 @@ class MapState:
     _texts: list[str] | None = None
     _cidrs: set[str] | None = None
     _distinct: Distinct | None = None
+    _text_words: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
 
     @property
     def direction(self) -> str:
@@ -124,6 +125,7 @@ class MapState:
     def forget(self) -> None:
         """Let go of what was made from the dump's arrays; it is made again when somebody asks."""
         self._entries = self._slots = self._texts = self._cidrs = self._distinct = None
+        self._text_words = None
         for view in self.views:
             view.dump.forget()
 
@@ -230,7 +232,9 @@ class MapState:
             if dump.value_known is not None:
                 known[~dump.value_known] = False
             return words, known
-        return text_words(dump, cluster=self.tier == "cluster")
+        if self._text_words is None:
+            self._text_words = text_words(dump, cluster=self.tier == "cluster")
+        return self._text_words
 
     def as_dict(self) -> dict[bytes, bytes]:
         """{key: value bytes} for the datapath; text forms are rebuilt, UNKNOWN protocols as one no packet has."""
@@ -293,15 +297,14 @@ def text_words(dump: MapDump, *, cluster: bool) -> tuple[np.ndarray[Any, Any], n
     known[:, ::stride] = True
     slots = dump.text_slots
     if slots is not None and len(slots):
-        rows = slots["entry"].astype(int)
-        at = slots["slot"].astype(int) * stride
+        at = slots["entry"].astype(int) * words.shape[1] + slots["slot"].astype(int) * stride
         fields = (
             ("protocol", "priority", "start_port", "end_port") if cluster else ("protocol", "start_port", "end_port")
         )
         for offset, name in enumerate(fields):
             number = slots[name]
-            words[rows, at + offset] = np.where(number < 0, 0, number).astype("<u4")
-            known[rows, at + offset] = number >= 0
+            words.reshape(-1)[at + offset] = np.where(number < 0, 0, number).astype("<u4")
+            known.reshape(-1)[at + offset] = number >= 0
     if dump.value_known is not None:
         known[~dump.value_known] = False
     return words, known

@@ -7,6 +7,7 @@ and protocols. The agent fills slots from 0 without gaps and writes only the pro
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: What the agent writes (fw_rule_processor.go, v1.0.5 to v1.4.1): TCP, UDP, SCTP, ANY, and RESERVED for excepts.
 NAMESPACE_PROTOCOLS = (0, 6, 17, 132, 254, 255)
 CLUSTER_PROTOCOLS = (0, 6, 17, 132, 254)
+#: Stands for any number above those of protocols.
+_NO_PROTOCOL = 256
 MAX_PORT = 65535
 #: Values whose readings a Reader keeps.
 _REMEMBERED = 1 << 16
@@ -103,23 +106,33 @@ def _reading(words: np.ndarray[Any, Any], known: np.ndarray[Any, Any], stride: i
     slots = words.shape[1] // stride
     if count == 0 or slots == 0:
         return Reading(np.zeros(count, bool), np.zeros(count, int))
-    cut = words[:, : slots * stride].reshape(count, slots, stride).astype(np.int64)
-    sure = known[:, : slots * stride].reshape(count, slots, stride)
-    protocol, start, end = cut[:, :, 0], cut[:, :, -2], cut[:, :, -1]
+    # a field of all slots at a time, side by side in memory
+    fields = [np.ascontiguousarray(words[:, at : slots * stride : stride]) for at in range(stride)]
+    sure = [np.ascontiguousarray(known[:, at : slots * stride : stride]) for at in range(stride)]
+    protocol, start, end = fields[0], fields[-2], fields[-1]
     allowed = NAMESPACE_PROTOCOLS if stride == 3 else CLUSTER_PROTOCOLS
-    bad = sure[:, :, 0] & ~np.isin(protocol, allowed)
+    bad = sure[0] & ~_table(allowed)[np.minimum(protocol, _NO_PROTOCOL)]
     if stride == 4:
         # the text form prints UNKNOWN for a protocol outside its names: then it is none a cluster rule can have
-        bad |= ~sure[:, :, 0]
-        bad |= sure[:, :, 1] & ~priority_possible(cut[:, :, 1])
-    bad |= (sure[:, :, -2] & (start > MAX_PORT)) | (sure[:, :, -1] & (end > MAX_PORT))
-    bad |= sure[:, :, -2] & sure[:, :, -1] & (end != 0) & (end < start)
-    empty = sure[:, :, 0] & (protocol == 0)
-    bad |= empty & ((cut[:, :, 1:] != 0) & sure[:, :, 1:]).any(axis=2)
+        bad |= ~sure[0]
+        bad |= sure[1] & ~priority_possible(fields[1])
+    bad |= (sure[-2] & (start > MAX_PORT)) | (sure[-1] & (end > MAX_PORT))
+    bad |= sure[-2] & sure[-1] & (end != 0) & (end < start)
+    empty = sure[0] & (protocol == 0)
+    for field, shown in zip(fields[1:], sure[1:], strict=True):
+        bad |= empty & shown & (field != 0)
     used = np.where(empty.any(axis=1), empty.argmax(axis=1), slots)
     after = np.arange(slots)[None, :] >= used[:, None]
-    bad |= after & sure[:, :, 0] & (protocol != 0)
+    bad |= after & sure[0] & (protocol != 0)
     return Reading(~bad.any(axis=1) & (used > 0), used)
+
+
+@cache
+def _table(allowed: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Whether a protocol is allowed, by its number."""
+    table = np.zeros(_NO_PROTOCOL + 1, bool)
+    table[list(allowed)] = True
+    return table
 
 
 def priority_possible(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -94,7 +94,7 @@ class Source:
             yield b"".join(parts)
 
     def pieces(self) -> Iterator[bytes]:
-        """The whole member from its start, in pieces of any size, none larger than a chunk."""
+        """The whole member from its start, in pieces as they come: first what was read ahead."""
         if self._data is not None:
             for at in range(0, len(self._data), CHUNK_BYTES):
                 yield self._data[at : at + CHUNK_BYTES]
@@ -110,20 +110,28 @@ class Source:
         if self._data is not None:
             yield from _cut_at_lines(self._data)
             return
-        offset = 0
-        carry = b""
-        for piece in self.chunks():
-            block = carry + piece if carry else piece
-            cut = block.rfind(b"\n") + 1
-            if cut == 0 and len(block) < LINE_BYTES:
-                carry = block
+        offset = held = 0
+        parts: list[bytes] = []
+        for piece in self.pieces():
+            parts.append(piece)
+            held += len(piece)
+            if held < CHUNK_BYTES:
                 continue
-            cut = cut or len(block)
-            yield offset, block[:cut]
-            offset += cut
-            carry = block[cut:]
-        if carry:
-            yield offset, carry
+            cut = piece.rfind(b"\n") + 1
+            if cut:
+                block, rest = b"".join([*parts[:-1], memoryview(piece)[:cut]]), piece[cut:]
+            else:
+                whole = b"".join(parts)
+                cut = whole.rfind(b"\n") + 1
+                if cut == 0 and held < LINE_BYTES:
+                    continue
+                block, rest = whole[: cut or held], whole[cut or held :]
+            yield offset, block
+            offset += len(block)
+            parts, held = [rest], len(rest)
+        block = b"".join(parts)
+        if block:
+            yield offset, block
 
 
 def _cut_at_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
