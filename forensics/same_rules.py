@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from formats.base import MapDump
 
 Array = np.ndarray[Any, Any]
-_NAMED = np.array(sorted(PROTOCOL_NAMES))
-_PROTOCOL = (SLOT_DTYPE.names or ()).index("protocol")
+_FIELDS = SLOT_DTYPE.names or ()
+_PROTOCOL = _FIELDS.index("protocol")
+#: Whether a protocol has a name, by its number; the last two stand for larger ones and for lost ones (-1).
+_NAMED = np.array([number in PROTOCOL_NAMES for number in range(max(PROTOCOL_NAMES) + 1)] + [False, False])
 #: The bits of an address that count, by prefix length: of the longest address there is.
 _BITS = 128
 _MASKS = np.packbits(np.tri(_BITS + 1, _BITS, -1, dtype=np.uint8), axis=1)
@@ -46,16 +48,18 @@ def _comparable(dump: MapDump) -> bool:
 
 
 def _slots(dump: MapDump) -> Array:
-    """int64[m, 6]: row of the key, slot, protocol, priority, ports.
+    """int64[6, m]: row of the key, slot, protocol, priority, ports.
 
     Text forms skip slots of protocol 0 and lose numbers that have no name: neither is told.
     """
     slots = slots_of(dump)
-    slots = slots[slots["protocol"] != 0]
-    out = np.empty((len(slots), len(SLOT_DTYPE.names or ())), np.int64)
-    for column, name in enumerate(SLOT_DTYPE.names or ()):
-        out[:, column] = slots[name]
-    out[~np.isin(slots["protocol"], _NAMED), _PROTOCOL] = -1
+    kept = np.flatnonzero(slots["protocol"])
+    whole = len(kept) == len(slots)
+    out = np.empty((len(_FIELDS), len(kept)), np.int64)
+    for column, name in enumerate(_FIELDS):
+        out[column] = slots[name] if whole else slots[name][kept]
+    protocol = out[_PROTOCOL]
+    protocol[~_NAMED[np.clip(protocol, -1, len(_NAMED) - 2)]] = -1
     return out
 
 
@@ -74,5 +78,5 @@ def _in_order(keys: Array, slots: Array) -> tuple[Array, Array] | None:
         return None
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    slots = np.column_stack([rank[slots[:, 0]], slots[:, 1:]])
-    return keys, slots[np.lexsort((slots[:, 1], slots[:, 0]))]
+    slots = np.concatenate([rank[slots[:1]], slots[1:]])
+    return keys, slots[:, np.lexsort((slots[1], slots[0]))]

@@ -71,7 +71,8 @@ SLOT_DTYPE = np.dtype(
         ("priority", "<i8"),
         ("start_port", "<i8"),
         ("end_port", "<i8"),
-    ]
+    ],
+    align=True,
 )
 
 #: Byte and line span of one entry.
