@@ -47,7 +47,7 @@ _WAYS: dict[Direction, tuple[int, ...]] = {"ingress": (INGRESS, EITHER), "egress
 #: A run and the code of its program's address.
 _PLACED = np.dtype([("own", "<i8"), ("batch", "<i8"), ("first", "<i8"), ("size", "<i8"), ("way", "u1")])
 #: Lines of one program that are read at once.
-STRETCH = 1 << 18
+STRETCH = 1 << 16
 
 
 class Vocabulary(Generic[T]):

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 #: What stays in memory.
 MEMORY_BYTES = 16 * 1024 * 1024
 #: Of a larger file the pages that were read are given back.
-MAPPED_BYTES = 256 * 1024 * 1024
+MAPPED_BYTES = 64 * 1024 * 1024
 #: Rows taken at once whose pages are worth that.
 _MANY = 1024
 
