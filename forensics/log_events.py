@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forensics.sorted_search import distinct
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -150,12 +152,35 @@ class Events:
         found: list[int] = np.flatnonzero(np.isin(self.codes, wanted)).tolist() if wanted else []
         return found
 
-    def told(self, *names: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-        """(place, slug, own fields) of the events of these slugs, in order, without a record being made."""
+    def said(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """The own fields of the events of a slug; of events that say the same once at least, in any order."""
+        rows = self.rows(name)
+        pairs = self._part[rows].astype(np.int64) << 32 | self._word[rows]
+        return (self._fields[pair >> 32][pair & 0xFFFFFFFF] for pair in distinct(pairs).tolist())
+
+    def told(self, names: tuple[str, ...], once: tuple[str, ...] = ()) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+        """(place, slug, own fields) of the events of these slugs, in order, without a record being made. Of events of
+        the slugs `once` that have none but each other between them only the first of each slug is told.
+        """
         rows = self.rows(*names)
+        rows = [rows[at] for at in self._first_of_each(rows, once)] if once else rows
         columns = (self._part[rows].tolist(), self._word[rows].tolist(), self.codes[rows].tolist())
         fields = self._fields
         return ((at, self.names[code], fields[part][word]) for at, part, word, code in zip(rows, *columns, strict=True))
+
+    def _first_of_each(self, rows: list[int], once: tuple[str, ...]) -> list[int]:
+        """Which of some rows are told."""
+        codes = self.codes[rows]
+        wanted = [self._places[name] for name in once if name in self._places]
+        repeated = np.isin(codes, wanted)
+        # events with none but each other between them have one number
+        group = np.cumsum(~repeated)
+        kept = ~repeated
+        for code in wanted:
+            mine = np.flatnonzero(codes == code)
+            kept[mine[np.diff(group[mine], prepend=-1) != 0]] = True
+        told: list[int] = np.flatnonzero(kept).tolist()
+        return told
 
     def named(self, *names: str) -> Iterator[Event]:
         """The events of these slugs, in order."""

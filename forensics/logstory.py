@@ -154,10 +154,10 @@ def _collect(story: LogStory) -> None:
     story.starts = events.rows(*_STARTS)
     writes, evaluations = _Writes(story), _Evaluations(story)
     cluster_rules = False
-    for row, name, fields in events.told(*_MARKS):
-        # a long log is mostly made of these two
+    story.cluster_policies = any(fields.get("cluster") for fields in events.said("reconcile"))
+    # a long log is mostly made of these two: of those in a row only the first of each can change anything
+    for row, name, fields in events.told(_MARKS, once=("reconcile", "bulk-refresh")):
         if name == "reconcile":
-            story.cluster_policies |= bool(fields.get("cluster"))
             evaluations.close()
             continue
         if name == "bulk-refresh":
