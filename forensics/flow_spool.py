@@ -46,7 +46,8 @@ class Spool:
     def take(self, places: Array | slice) -> Array:
         """The rows of these numbers."""
         if self._file is None:
-            self._held = [np.concatenate([np.empty(0, self._raw), *self._held])]
+            if len(self._held) != 1:
+                self._held = [np.concatenate([np.empty(0, self._raw), *self._held])]
             held: Array = self._held[0][places].view(self._dtype)
             return held
         if self._map is None or len(self._map) < self._count * self._dtype.itemsize:
