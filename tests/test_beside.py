@@ -96,6 +96,17 @@ def test_rows_are_read_as_they_were_written(memory: int, monkeypatch: pytest.Mon
     assert spool.take(np.zeros(0, np.int64)).tolist() == []
 
 
+def test_a_short_spool_is_joined_once() -> None:
+    spool = Spool(np.dtype("<u4"))
+    for number in range(5):
+        spool.append(np.full(3, number, "<u4"))
+
+    first, again = spool.take(slice(2, 5)), spool.take(slice(2, 5))
+
+    assert first.tolist() == again.tolist() == [0, 1, 1]
+    assert np.shares_memory(first, again)
+
+
 def line(number: int, address: str) -> str:
     stamp = f"2026-11-21T03:{number // 60 % 60:02d}:{number % 60:02d}.{number % 1000:03d}Z"
     return (
