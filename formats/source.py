@@ -31,6 +31,8 @@ HEAD_BYTES = 256 * 1024
 #: A format that needs its whole file at once gets at most this much.
 WHOLE_BYTES = 512 * 1024 * 1024
 CHUNK_BYTES = 8 * 1024 * 1024
+#: Pieces of a member that is at hand.
+HELD_BYTES = 32 * 1024 * 1024
 #: A line longer than this is cut by line_chunks' users; 1 MiB is 50 times the longest line an agent writes.
 LINE_BYTES = 1024 * 1024
 
@@ -108,7 +110,8 @@ class Source:
     def line_chunks(self) -> Iterator[tuple[int, bytes]]:
         """(byte offset, piece) where every piece ends at a line end (the last one may not)."""
         if self._data is not None:
-            yield from _cut_at_lines(self._data)
+            # what is at hand is looked at in one, unless there are helpers to share it out to
+            yield from _cut_at_lines(self._data, CHUNK_BYTES if self.helpers is not None else HELD_BYTES)
             return
         offset = held = 0
         parts: list[bytes] = []
@@ -134,11 +137,11 @@ class Source:
             yield offset, block
 
 
-def _cut_at_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """line_chunks() of bytes at hand: no piece is joined, and one that is small is not even copied."""
+def _cut_at_lines(data: bytes, most: int) -> Iterator[tuple[int, bytes]]:
+    """line_chunks() of bytes at hand: no piece is joined, and a single one is not even copied."""
     offset, size = 0, len(data)
     while offset < size:
-        stop = min(offset + CHUNK_BYTES, size)
+        stop = min(offset + most, size)
         cut = stop if stop == size else data.rfind(b"\n", offset, stop) + 1 or stop
         yield offset, data[offset:cut]
         offset = cut
