@@ -198,8 +198,10 @@ class FlowRows:
         self.count += readable
         self.unread += int(runs["size"][lines].sum()) - readable
         self.strays += int(runs["size"][good & named & ~mine].sum())
-        for run in runs[good & ~named]:
-            rows = made.rows.read(int(run["first"]), int(run["size"]))
+        either = runs[good & ~named]
+        if len(either):
+            places = _places(either["first"].astype(np.int64), either["size"].astype(np.int64))
+            rows = made.rows.store.take(made.rows.first + places)
             theirs = [self._known.flags()[made.addresses[rows[name]]] for name in ("src", "dst")]
             self.strays += int((~theirs[0] & ~theirs[1]).sum())
         taken = np.flatnonzero(runs["good"] & runs["decided"] & mine & (runs["way"] <= EITHER_COPY))
@@ -244,8 +246,7 @@ class FlowRows:
     def _read(self, program: Program) -> tuple[Array, Array, Array]:
         """(rows, and the batch and the place in it of each), in log order."""
         batch = np.repeat(program.batch, program.size)
-        ends = np.cumsum(program.size)
-        row = np.arange(len(batch)) + np.repeat(program.first - ends + program.size, program.size)
+        row = _places(program.first, program.size)
         rows = self._stored.take(batch, row)
         if (program.batch[1:] == program.batch[:-1]).any():
             order = np.lexsort((rows["start"], batch))
@@ -295,6 +296,13 @@ class FlowRows:
     def artifact(self, batch: int) -> Artifact:
         """The artifact that a batch is of."""
         return self.batches[batch][0]
+
+
+def _places(first: Array, size: Array) -> Array:
+    """The numbers of the rows of some runs."""
+    before = np.cumsum(size) - size
+    found: Array = np.arange(int(size.sum())) + np.repeat(first - before, size)
+    return found
 
 
 class _Table(NamedTuple):
