@@ -63,27 +63,29 @@ class Events:
         self._fields: list[list[Mapping[str, Any]]] = []
         self._known: dict[int, tuple[list[Mapping[str, Any]], Array]] = {}
         self._places: dict[str, int] = {}
-        columns: list[list[Array]] = []
-        for number, artifact in enumerate(artifacts):
-            columns += self._read(number, artifact, log)
+        #: The latest time of all, ns UTC.
+        self.last_ns: int | None = None
+        files = [self._file(parts) for artifact in artifacts if (parts := list(self._read(artifact, log)))]
+        # files in the order of their first time; lines inside a file keep their order
+        files.sort(key=lambda file: file[0])
         self.names = list(self._places)
-        whole = [np.concatenate(column) for column in zip(*columns, strict=True)]
-        self._part, self._row, self._word, self.codes, self._utc = self._in_time(whole) if whole else _nothing()
+        whole = [np.concatenate(column) for column in zip(*(own for _, own in files), strict=True)]
+        self._part, self._row, self._word, self.codes = whole or [np.zeros(0, np.int32) for _ in range(4)]
 
-    def _read(self, number: int, artifact: Artifact, log: str) -> Iterator[list[Array]]:
+    def _read(self, artifact: Artifact, log: str) -> Iterator[list[Array]]:
         records = [each for each in artifact.records if each.kind == "log_event" and each.data.get("log") == log]
         if records:
             codes = [self._place(str(record.data.get("event"))) for record in records]
             times = [_NO_TIME if (time := record.data.get("utc_ns")) is None else time for record in records]
             starts = [record.span.start for record in records]
             self._fields.append([record.data for record in records])
-            yield self._part_of(artifact, _Records(records), number, starts, np.arange(len(records)), codes, times)
+            yield self._part_of(artifact, _Records(records), starts, np.arange(len(records)), codes, times)
         for batch in artifact.events:
             if batch.log == log:
                 fields, places = self._told(batch.said)
                 self._fields.append(fields)
                 starts = batch.spans["start"]
-                yield self._part_of(artifact, batch, number, starts, batch.codes, places[batch.codes], batch.utc_ns)
+                yield self._part_of(artifact, batch, starts, batch.codes, places[batch.codes], batch.utc_ns)
 
     def _told(self, said: list[Said | None]) -> tuple[list[Mapping[str, Any]], Array]:
         """The own fields of what batches say, and the place of each slug."""
@@ -97,7 +99,6 @@ class Events:
         self,
         artifact: Artifact,
         part: EventBatch | _Records,
-        number: int,
         starts: Any,
         words: Any,
         codes: Any,
@@ -107,29 +108,28 @@ class Events:
         self._parts.append(part)
         size = len(codes)
         return [
-            np.full(size, number, np.int32),
             np.asarray(starts, np.int64),
             np.full(size, len(self._parts) - 1, np.int32),
             np.arange(size, dtype=np.int32),
             np.asarray(words, np.int32),
-            np.asarray(codes, np.int32),
+            np.asarray(codes, np.int16),
             np.asarray(times, np.int64),
         ]
 
     def _place(self, name: str) -> int:
         return self._places.setdefault(name, len(self._places))
 
-    @staticmethod
-    def _in_time(columns: list[Array]) -> tuple[Array, ...]:
-        """Files are put in the order of their first time; lines inside a file keep their order."""
-        number, start, *own, utc = columns
-        order = np.lexsort((start, number))
-        firsts = np.zeros(int(number.max()) + 1, np.int64)
-        known = order[utc[order] != _NO_TIME]
-        files, first = np.unique(number[known], return_index=True)
-        firsts[files] = utc[known[first]]
-        order = order[np.lexsort((number[order], firsts[number[order]]))]
-        return *(column[order] for column in own), utc[order]
+    def _file(self, parts: list[list[Array]]) -> tuple[int, list[Array]]:
+        """The first time of a file, 0 where none is known, and its columns in the order of its lines."""
+        start, *own, times = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if (start[1:] < start[:-1]).any():
+            order = np.argsort(start, kind="stable")
+            own, times = [column[order] for column in own], times[order]
+        known = times[times != _NO_TIME]
+        if not len(known):
+            return 0, own
+        self.last_ns = max(int(known.max()), self.last_ns or _NO_TIME)
+        return int(known[0]), own
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -185,13 +185,3 @@ class Events:
     def named(self, *names: str) -> Iterator[Event]:
         """The events of these slugs, in order."""
         return (self[at] for at in self.rows(*names))
-
-    @property
-    def last_ns(self) -> int | None:
-        """The latest time of all."""
-        latest = int(self._utc.max(initial=_NO_TIME))
-        return None if latest == _NO_TIME else latest
-
-
-def _nothing() -> tuple[Array, ...]:
-    return tuple(np.zeros(0, np.int64) for _ in range(5))
